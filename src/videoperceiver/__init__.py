@@ -1,0 +1,3 @@
+"""VideoPerceiver: video language models that see brief events."""
+
+__version__ = "0.1.0"

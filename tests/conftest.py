@@ -1,0 +1,65 @@
+"""Fixtures shared by every folder: one thread, local clips, tiny drawn videos."""
+
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads cost more than they bring
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import av
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).parents[1] / ".." / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder of local material beside the checkout; the test is skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared beside this checkout")
+    return SHARED.resolve()
+
+
+@pytest.fixture
+def clip_file(tmp_path: Path) -> Callable[..., Path]:
+    """`clip_file(frames, fps, codec="libx264", name="clip.mp4", t_s=None, **options) -> Path` encodes frames (T, H, W, 3) uint8.
+
+    `t_s` gives each frame its own time (variable frame rate); `options` go to the encoder. H.264 is written in full-colour
+    4:4:4 with crf 0, so that decoded pixels are within rounding of what was drawn.
+    """
+
+    def write(frames: np.ndarray, fps: float = 8, *, codec: str = "libx264", name: str = "clip.mp4", t_s=None, pix_fmt: str | None = None, **options) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            if codec == "libx264":
+                options = {"crf": "0", "preset": "ultrafast", **options}
+                pix_fmt = pix_fmt or "yuv444p"
+            stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options={key: str(value) for key, value in options.items()})
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = pix_fmt or "yuv420p"
+            stream.thread_count = 1
+            if t_s is not None:
+                stream.codec_context.time_base = Fraction(1, 90_000)
+            for i, pixels in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                if t_s is not None:
+                    frame.pts, frame.time_base = round(t_s[i] * 90_000), Fraction(1, 90_000)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return path
+
+    return write
