@@ -1,0 +1,1 @@
+"""The lab: rendered transient events, tiny backbones and the experiments that run on them."""

@@ -1,0 +1,217 @@
+"""What is asked about a rendered scene: questions, captions, keywords and spans, all read off the scene's specification.
+
+Text is lower-case and whitespace-tokenised with punctuation as words, over the closed `VOCABULARY`; answers are one word.
+Numbers with a decimal point are spelled digit by digit ("1 . 5 s"), so that any clip length stays inside the vocabulary.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from videoperceiver.errors import ConfigError
+from videoperceiver.lab.render import CameraKind, Scene
+from videoperceiver.lab.scenes import ANSWERS, COLOUR_NAMES, boundaries, when_class
+from videoperceiver.types import Question, QuestionKind, Span
+
+REFEED_INSTRUCTION = "Re-answer with attention to fine-grained visual details ."
+"""The paper's refeed instruction in the vocabulary's spelling."""
+
+CAPTION_PROMPTS = ("describe the video .", "what happens in the video ?")
+
+Facts = dict[str, str]
+"""What a template may name and what an answer may be: slot -> word."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of question.
+
+    Attributes:
+        templates: paraphrases; slots in braces are filled from the facts.
+        options: the answer class.
+        kind: how the answer is compared.
+        answer: the answer for a scene and its facts; None where the question does not apply.
+        mirrors: the public benchmark's category this one stands for.
+        static: answerable without the events.
+    """
+
+    templates: tuple[str, ...]
+    options: tuple[str, ...]
+    answer: Callable[[Scene, Facts], str | None]
+    kind: QuestionKind = "word"
+    mirrors: str = ""
+    static: bool = False
+
+
+DIRECTIONS = ("left", "right", "up", "down")
+CAMERAS: tuple[CameraKind, ...] = ("still", "left", "right", "up", "down", "in", "out", "shake")
+CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
+WHEN = " before {early_s} s is early , from {late_s} s is late , between is middle ."
+
+
+def _fact(name: str) -> Callable[[Scene, Facts], str | None]:
+    return lambda scene, facts: facts.get(name)
+
+
+def _has(kind: str) -> Callable[[Scene, Facts], str | None]:
+    return lambda scene, facts: "yes" if any(event.kind == kind for event in scene.events) else "no"
+
+
+FAMILIES: dict[str, Family] = {
+    "flash_colour": Family(("what colour is the flash ?", "which colour does the frame flash ?"), COLOUR_NAMES, _fact("flash_colour")),
+    "pop_colour": Family(("what colour is the pop ?", "which colour does the small pop have ?"), COLOUR_NAMES, _fact("pop_colour")),
+    "count": Family(
+        ("how many flashes are there ?", "how many times does the frame flash ?"), ANSWERS["count"], _fact("count"), "number", "MotionBench repetition count"
+    ),
+    "when": Family(("when is the pop ?" + WHEN, "when does the pop happen ?" + WHEN), ANSWERS["when"], _fact("when"), mirrors="VRU-Accident when"),
+    "order": Family(
+        ("which comes first , the flash or the pop ?", "what happens first , the flash or the pop ?"),
+        ANSWERS["order"],
+        _fact("order"),
+        mirrors="MotionBench action order",
+    ),
+    "before_after": Family(("is the flash before or after the pop ?",), ("before", "after"), _fact("before_after"), mirrors="MotionBench action order"),
+    "object_colour": Family(("what colour is the square ?", "which colour does the square have ?"), COLOUR_NAMES, _fact("object_colour"), static=True),
+    "happens": Family(("is there a {asked_colour} flash ?", "does the frame flash {asked_colour} ?"), ("yes", "no"), _fact("happens"), "yes_no"),
+    "jump": Family(("does the square jump ?", "is there a jump ?"), ("yes", "no"), _has("jump"), "yes_no", "MotionBench motion recognition"),
+    "jump_direction": Family(("which way does the square jump ?",), DIRECTIONS, _fact("jump_direction"), mirrors="MotionBench motion-related objects"),
+    "swap": Family(("do the square and the disc swap ?", "is there a swap ?"), ("yes", "no"), _has("swap"), "yes_no", "MotionBench motion-related objects"),
+    "motion": Family(("how does the square move ?",), (*DIRECTIONS, "circle", "still"), _fact("motion"), mirrors="MotionBench motion recognition", static=True),
+    "location": Family(("where is the pop ?", "in which corner is the pop ?"), CORNERS, _fact("location"), mirrors="MotionBench location-related motion"),
+    "camera": Family(("how does the camera move ?",), CAMERAS, _fact("camera"), mirrors="MotionBench camera motion", static=True),
+}
+"""Every family of TransientEvents-v1 about flashes, pops, jumps and swaps."""
+
+EVENT_FAMILIES = tuple(ANSWERS)
+"""The families a static cue can tell: what the shortcut splits are about."""
+DEMO_FAMILIES = (*EVENT_FAMILIES, "object_colour")
+"""What the demo asks: five event families and a dense one."""
+
+
+def questions(scene: Scene, families: Sequence[str] = DEMO_FAMILIES, *, seed: int = 0, list_options: bool = False) -> tuple[Question, ...]:
+    """The questions of the given families that apply to a scene.
+
+    Args:
+        scene: what is asked about.
+        families: names in `FAMILIES`.
+        seed: chooses paraphrases and what yes/no questions ask for.
+        list_options: append the answer class to each question, as a model needs that was not trained on it.
+
+    Returns:
+        One question a family, in the order given; families without an answer in this scene are left out.
+
+    Raises:
+        ConfigError: for a family that does not exist.
+    """
+    if unknown := [name for name in families if name not in FAMILIES]:
+        raise ConfigError(f"question families {unknown} are unknown; there are {', '.join(FAMILIES)}")
+    rng = np.random.default_rng([seed, 3])
+    facts, found = facts_of(scene, rng), []
+    for name in families:
+        family = FAMILIES[name]
+        answer = family.answer(scene, facts)
+        template = family.templates[rng.integers(len(family.templates))]
+        if answer is None:
+            continue
+        text = template.format(**facts) + (f" {_listed(family.options)} ?" if list_options else "")
+        found.append(Question(id=name, text=text, answer=answer, kind=family.kind, family=name, options=family.options, static=family.static))
+    return tuple(found)
+
+
+def caption_question(scene: Scene, *, seed: int = 0) -> Question:
+    """The open question whose answer is the caption."""
+    prompt = CAPTION_PROMPTS[np.random.default_rng([seed, 4]).integers(len(CAPTION_PROMPTS))]
+    return Question(id="caption", text=prompt, answer=caption(scene), kind="open", family="caption")
+
+
+def facts_of(scene: Scene, rng: np.random.Generator) -> Facts:
+    """Everything the templates name, read off the specification; `rng` picks what yes/no questions ask for."""
+    facts: Facts = {"object_colour": scene.things[0].colour, "camera": scene.camera, "motion": _motion(scene)}
+    flashes, pops, jumps = scene.of_kind("flash"), scene.of_kind("pop"), scene.of_kind("jump")
+    early, late = boundaries(scene.num_frames)
+    facts |= {"early_s": _seconds(early / scene.fps), "late_s": _seconds(late / scene.fps)}
+    if flashes:
+        colour = flashes[0].colour
+        asked = str(rng.choice([colour, rng.choice([other for other in COLOUR_NAMES if other != colour])]))
+        facts |= {"flash_colour": colour, "count": str(len(flashes)), "asked_colour": asked, "happens": "yes" if asked == colour else "no"}
+    if pops:
+        pop, middle = pops[0], scene.size_px / 2
+        facts |= {"pop_colour": pop.colour, "when": when_class(pop.start, scene.num_frames)}
+        facts["location"] = f"{'top' if pop.y_px < middle else 'bottom'}-{'left' if pop.x_px < middle else 'right'}"
+    if flashes and pops:
+        flash_first = flashes[0].start < pops[0].start
+        facts |= {"order": "flash" if flash_first else "pop", "before_after": "before" if flash_first else "after"}
+    if jumps:
+        facts["jump_direction"] = _direction(jumps[0].x_px, jumps[0].y_px)
+    return facts
+
+
+def phrases(scene: Scene) -> tuple[str, ...]:
+    """Event phrases in order of time: the keywords of the clip, each part of its caption."""
+    facts, found = facts_of(scene, np.random.default_rng(0)), []
+    for event in scene.events:
+        if event.kind == "flash" and event == scene.of_kind("flash")[0]:
+            found.append(f"{facts['count']} {event.colour} {'flash' if facts['count'] == '1' else 'flashes'}")
+        elif event.kind == "pop":
+            found.append(f"{facts['when']} {event.colour} pop")
+        elif event.kind in ("jump", "swap"):
+            found.append("square jumps" if event.kind == "jump" else "square and disc swap")
+    return tuple(found)
+
+
+def caption(scene: Scene) -> str:
+    """What happens, in words."""
+    return f"a {scene.things[0].colour} square . {' , then '.join(phrases(scene))} ."
+
+
+def spans(scene: Scene) -> tuple[Span, ...]:
+    """When each event is seen, in source seconds.
+
+    A frame is shown from its timestamp to the next one's; both ends lie 1 ms before such a boundary, so that exactly the event's
+    frames have their timestamps inside and the length is that of the frames.
+    """
+    edge = 1e-3
+    return tuple(Span(max(0.0, e.start / scene.fps - edge), (e.start + e.length) / scene.fps - edge, f"{e.colour} {e.kind}".strip()) for e in scene.events)
+
+
+def event_frames(scene: Scene) -> tuple[int, ...]:
+    """Indices of the frames in which any event is seen."""
+    return tuple(sorted({frame for event in scene.events for frame in range(event.start, event.start + event.length)}))
+
+
+def _motion(scene: Scene) -> str:
+    """Name of the square's motion, from its waypoints."""
+    waypoints = scene.things[0].waypoints
+    if len(waypoints) > 2:
+        return "circle"
+    (_, x0, y0), (_, x1, y1) = waypoints
+    return "still" if (x0, y0) == (x1, y1) else _direction(x1 - x0, y1 - y0)
+
+
+def _direction(dx: float, dy: float) -> str:
+    if abs(dx) > abs(dy):
+        return "right" if dx > 0 else "left"
+    return "down" if dy > 0 else "up"
+
+
+def _seconds(value_s: float) -> str:
+    """One decimal, digit by digit: 12.5 -> "1 2 . 5"."""
+    return " ".join(f"{value_s:.1f}")
+
+
+def _listed(options: Sequence[str]) -> str:
+    return f"{' , '.join(options[:-1])} or {options[-1]}"
+
+
+def _vocabulary() -> tuple[str, ...]:
+    """Every word that templates, answers, captions, keywords and instructions can produce."""
+    slots = {"early_s": "", "late_s": "", "asked_colour": ""}
+    texts = [template.format(**slots) for family in FAMILIES.values() for template in family.templates]
+    texts += [option for family in FAMILIES.values() for option in family.options]
+    texts += [*CAPTION_PROMPTS, REFEED_INSTRUCTION, "a square . , then flash flashes pop jumps swap and disc", " ".join("0123456789.;?:,"), "or"]
+    return tuple(sorted({word for text in texts for word in text.split()}))
+
+
+VOCABULARY = _vocabulary()
+"""All words, for a word-level tokenizer."""
