@@ -1,0 +1,1 @@
+"""What a completion is worth: surface rules (`base`) and the comparison of V with V' (`comparator`)."""
