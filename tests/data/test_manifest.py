@@ -154,10 +154,12 @@ def test_paths_stay_below_the_root(tmp_path):
     os.symlink("loop", root / "loop")
     manifest.write([replace(PLAIN, id=name, video=name) for name in ("link.mp4", "inside.mp4", "loop/x")], root / "m.jsonl")
     rows = manifest.Manifest(root / "m.jsonl")
-    outside, inside, _ = list(rows)
-    assert rows.resolve(inside) == root / "inside.mp4"
+    outside, inside, loop = list(rows)
+    assert rows.resolve(inside) == manifest.resolve(root / "m.jsonl", inside) == root / "inside.mp4"
     with pytest.raises(ManifestError, match="outside"):
         rows.resolve(outside)
+    with pytest.raises(ManifestError, match="cannot be resolved"):
+        rows.resolve(loop)
     assert manifest.Manifest(root / "m.jsonl", allow_outside=True).resolve(outside) == root / "link.mp4"
 
 

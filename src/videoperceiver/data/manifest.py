@@ -53,76 +53,28 @@ class Manifest:
             _check(sample, seen, self.path, self.allow_outside)
             yield sample
 
-    def resolve(self, sample: Sample) -> Path:
-        """The media path of a row of this manifest; it need not exist.
-
-        Raises:
-            ManifestError: the path leaves the manifest's folder, be it through a symlink.
-        """
-        return resolve(self.root, sample, allow_outside=self.allow_outside)
-
-
-def read(path: str | os.PathLike[str], *, allow_outside: bool = False) -> list[Sample]:
-    """All rows of a manifest; iterate a `Manifest` where they may not fit in memory. Raises as `Manifest` does."""
-    return list(Manifest(path, allow_outside=allow_outside))
-
-
-def write(samples: Iterable[Sample], path: str | os.PathLike[str], *, allow_outside: bool = False) -> int:
-    """Write a manifest as Parquet or JSONL, by suffix; the file appears whole or not at all.
-
-    Returns:
-        The number of rows.
+    def resolve(path: str | os.PathLike[str], sample: Sample, *, allow_outside: bool = False) -> Path:
+    """The media path of `sample`, a row of the manifest at `path`; the media need not exist.
 
     Raises:
-        ManifestError: an invalid row, an id twice, a path outside the root, or a folder that cannot be written.
+        ManifestError: it leaves the manifest's folder, be it through a symlink or a loop of them.
     """
-    target = Path(path)
-    save = _write_parquet if _suffix(target) == ".parquet" else _write_jsonl
-    seen: set[str] = set()
-
-    def checked() -> Iterator[Sample]:
-        for sample in samples:
-            _check(sample, seen, target, allow_outside)
-            yield sample
-
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(handle)
-    except OSError as error:
-        raise ManifestError(f"{target}: cannot be written ({error}); choose a folder that exists and is writable") from error
-    temporary = Path(name)
-    try:
-        save(checked(), temporary)
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    except OSError as error:
-        raise ManifestError(f"{target}: cannot be written ({error}); free space or choose another folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return len(seen)
-
-
-def resolve(root: str | os.PathLike[str], sample: Sample, *, allow_outside: bool = False) -> Path:
-    """The media path of `sample` under `root`; it need not exist.
-
-    Raises:
-        ManifestError: the path leaves `root`, be it through a symlink or a loop of them.
-    """
-    path = Path(root) / sample.video
+    root = Path(path).parent
+    media = root / sample.video
     if allow_outside:
-        return path
-    _check_path(sample, root)
+        return media
+    _check_path(sample, path)
     try:
-        inside = path.resolve().is_relative_to(Path(root).resolve())
+        target = media.resolve()
+        inside = target.is_relative_to(root.resolve())
     except (OSError, RuntimeError) as error:  # RuntimeError: a symlink loop, on Python below 3.13
-        raise ManifestError(f"sample {sample.id!r}: media path {sample.video!r} cannot be resolved ({error}); expected a file below {root}") from error
+        raise ManifestError(f"{path}: sample {sample.id!r}: media path {sample.video!r} cannot be resolved ({error}); expected a file below {root}") from error
     if not inside:
         raise ManifestError(
-            f"sample {sample.id!r}: media path {sample.video!r} leads to {path.resolve()}, outside {root}; "
+            f"{path}: sample {sample.id!r}: media path {sample.video!r} leads to {target}, outside {root}; "
             "move the media below the manifest or pass allow_outside=True"
         )
-    return path
+    return media
 
 
 def _check_path(sample: Sample, where: str | os.PathLike[str]) -> None:

@@ -87,7 +87,7 @@ def to_row(sample: Sample) -> dict[str, Any]:
 
 def from_row(row: Mapping[str, Any]) -> Sample:
     """A row, as Arrow returns it, as a sample; equal to the one it was made from."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
     values["questions"] = tuple(Question(**{**item, "options": tuple(item["options"])}) for item in row["questions"])
     values["spans"] = tuple(Span(**item) for item in row["spans"])
     if degradation := row["degradation"]:
