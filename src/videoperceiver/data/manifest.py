@@ -53,7 +53,53 @@ class Manifest:
             _check(sample, seen, self.path, self.allow_outside)
             yield sample
 
-    def resolve(path: str | os.PathLike[str], sample: Sample, *, allow_outside: bool = False) -> Path:
+    def resolve(self, sample: Sample) -> Path:
+        """The media path of a row of this manifest; it need not exist. Raises as `resolve` does."""
+        return resolve(self.path, sample, allow_outside=self.allow_outside)
+
+
+def read(path: str | os.PathLike[str], *, allow_outside: bool = False) -> list[Sample]:
+    """All rows of a manifest; iterate a `Manifest` where they may not fit in memory. Raises as `Manifest` does."""
+    return list(Manifest(path, allow_outside=allow_outside))
+
+
+def write(samples: Iterable[Sample], path: str | os.PathLike[str], *, allow_outside: bool = False) -> int:
+    """Write a manifest as Parquet or JSONL, by suffix; the file appears whole or not at all.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ManifestError: an invalid row, an id twice, a path outside the root, or a folder that cannot be written.
+    """
+    target = Path(path)
+    save = _write_parquet if _suffix(target) == ".parquet" else _write_jsonl
+    seen: set[str] = set()
+
+    def checked() -> Iterator[Sample]:
+        for sample in samples:
+            _check(sample, seen, target, allow_outside)
+            yield sample
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(handle)
+    except OSError as error:
+        raise ManifestError(f"{target}: cannot be written ({error}); choose a folder that exists and is writable") from error
+    temporary = Path(name)
+    try:
+        save(checked(), temporary)
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    except OSError as error:
+        raise ManifestError(f"{target}: cannot be written ({error}); free space or choose another folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return len(seen)
+
+
+def resolve(path: str | os.PathLike[str], sample: Sample, *, allow_outside: bool = False) -> Path:
     """The media path of `sample`, a row of the manifest at `path`; the media need not exist.
 
     Raises:
