@@ -1,0 +1,61 @@
+"""Pages and figures: pure functions from arrays and records to self-contained HTML.
+
+Whole pages (`str`): `keyframes_page`, `demo_page`. Parts (`Markup`), put together by `page`: `clip_figure`, `filmstrip`,
+`timeline`, `curves`, `accuracy_chart`, `accuracy_table`, `difference_table`, `timing`, `answers`. Their inputs are in `records`.
+"""
+
+from videoperceiver.pages.accuracy import Column, accuracy_chart, accuracy_table, difference_table
+from videoperceiver.pages.answers import answers
+from videoperceiver.pages.clip import clip_figure
+from videoperceiver.pages.curves import curves
+from videoperceiver.pages.demo import demo_page
+from videoperceiver.pages.demo_words import demo_steps
+from videoperceiver.pages.filmstrip import filmstrip
+from videoperceiver.pages.html import page
+from videoperceiver.pages.keyframes import keyframes_page, keyframes_words
+from videoperceiver.pages.records import (
+    Answer,
+    AnsweredQuestion,
+    ClipFigure,
+    CurveGroup,
+    CurvePanel,
+    DemoReport,
+    Difference,
+    Estimate,
+    Model,
+    Phase,
+    Rows,
+    Score,
+)
+from videoperceiver.pages.timeline import timeline
+from videoperceiver.pages.timing import timing
+
+__all__ = [
+    "Answer",
+    "AnsweredQuestion",
+    "ClipFigure",
+    "Column",
+    "CurveGroup",
+    "CurvePanel",
+    "DemoReport",
+    "Difference",
+    "Estimate",
+    "Model",
+    "Phase",
+    "Rows",
+    "Score",
+    "accuracy_chart",
+    "accuracy_table",
+    "answers",
+    "clip_figure",
+    "curves",
+    "demo_page",
+    "demo_steps",
+    "difference_table",
+    "filmstrip",
+    "keyframes_page",
+    "keyframes_words",
+    "page",
+    "timeline",
+    "timing",
+]

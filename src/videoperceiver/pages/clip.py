@@ -1,0 +1,50 @@
+"""One clip as a figure: timeline over filmstrip, a sentence in words, and what models answered."""
+
+from markupsafe import Markup
+
+from videoperceiver.pages import words
+from videoperceiver.pages.answers import answers
+from videoperceiver.pages.filmstrip import choose_columns, filmstrip, num_columns
+from videoperceiver.pages.html import render
+from videoperceiver.pages.records import ClipFigure
+from videoperceiver.pages.timeline import timeline
+
+_OPERATOR_WORDS = {
+    "predecessor": "each key frame repeats the frame before it",
+    "hold": "each run around a key frame holds the last frame before it",
+    "random": "as many frames at random places repeat the frame before them",
+    "shuffle": "the frames are shuffled",
+    "reverse": "the frames run backwards",
+    "freeze": "one frame is frozen",
+    "blank": "the frames are blanked",
+}
+
+
+def clip_figure(clip: ClipFigure) -> Markup:
+    """Timeline and filmstrip of one clip on one time axis."""
+    shown = choose_columns(clip.t_s, clip.source_idx, clip.keyframes_idx, num_columns(clip.frames))
+    if clip.frames_idx is not None:
+        kept = {int(index) for index in clip.frames_idx}
+        shown = [index for index in shown if index in kept] or sorted(kept)[: num_columns(clip.frames)]
+    return render(
+        "clip",
+        clip=clip,
+        timeline=timeline(clip.t_s, clip.scores, clip.keyframes_idx, clip.spans, clip.degraded_scores, replaced_idx=clip.replaced_idx, shown_idx=shown),
+        strip=filmstrip(clip.frames, clip.t_s, clip.source_idx, keyframes_idx=clip.keyframes_idx, frames_idx=clip.frames_idx, columns=shown),
+        sentence=describe_degradation(clip),
+        answers=answers(clip.answers),
+    )
+
+
+def describe_degradation(clip: ClipFigure) -> str:
+    """What V′ is, in a sentence or two."""
+    if not len(clip.source_idx):
+        return "Nothing was replaced, so this clip has no V′."
+    replaced = len(clip.replaced_idx)
+    how = _OPERATOR_WORDS.get(clip.operator, f"operator {clip.operator}") if clip.operator else "the key frames are replaced"
+    text = f"V′ replaces {replaced} of {words.plural(len(clip.t_s), 'frame')} ({words.percent(replaced / len(clip.t_s))}): {how}."
+    if clip.removed is None:
+        return text
+    if clip.removed:
+        return f"{text} The residual check holds: little of the keywords’ relevance is left there."
+    return f"{text} The residual check fails: the replaced frames are still relevant to the keywords, so part of the event may remain."

@@ -1,0 +1,128 @@
+"""Numbers and text as a reader should see them: units, signs, intervals, and no control characters."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from videoperceiver.pages.records import Estimate
+
+MISSING = "–"
+MINUS = "\u2212"
+NO_DIFFERENCE = "no difference that this run can show"
+
+
+def clean(text: object) -> str:
+    """Make any text safe to show: control, bidirectional-override and unpaired surrogate characters become visible marks.
+
+    Model output and file names can hold terminal escapes; markup is escaped by the templates, this removes what escaping leaves.
+    """
+    return "".join(_visible(char) for char in str(text))
+
+
+def _visible(char: str) -> str:
+    code = ord(char)
+    if char in "\n\t":
+        return char
+    if code < 0x20:
+        return chr(0x2400 + code)  # the control pictures block: ESC becomes ␛
+    if code == 0x7F:
+        return "\u2421"
+    return "\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs") and char not in "\u200d\u00ad" else char
+
+
+def shorten(text: object, limit: int) -> str:
+    """Cut to at most `limit` characters, telling how many are left out."""
+    text = str(text)
+    if len(text) <= limit:
+        return text
+    tail = f" … ({len(text):,} characters)" if limit >= 60 else "…"
+    return text[: max(limit - len(tail), 1)].rstrip() + tail
+
+
+def seconds(value: float | None) -> str:
+    """A duration: `0.25 s`, `12.4 s`, `3 min 20 s`, `1 h 05 min`."""
+    if not known(value):
+        return MISSING
+    if value < 10:
+        return f"{value:.2f} s"
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def moment(t_s: float) -> str:
+    """A time in a clip, short enough for a label: `0.75`, `12.4`, `1:02:05`."""
+    if abs(t_s) < 10:
+        return signed(f"{t_s:.2f}")
+    if abs(t_s) < 100:
+        return signed(f"{t_s:.1f}")
+    minutes, rest = divmod(int(t_s), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def signed(text: str) -> str:
+    """Use a true minus sign."""
+    return text.replace("-", MINUS)
+
+
+def number(value: object) -> str:
+    """Any setting or scalar: floats with four significant digits, integers with separators from 10,000."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return clean(value)
+    if isinstance(value, float) and not value.is_integer():
+        if not math.isfinite(value):
+            return MISSING
+        return signed(re.sub(r"e([+-])0?", lambda match: "e" + match[1].strip("+"), f"{value:.4g}"))
+    return signed(f"{int(value):,}" if abs(value) >= 10_000 else f"{int(value)}")
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share between 0 and 1 as `39 %`."""
+    return f"{100 * value:.{digits}f}\u00a0%" if known(value) else MISSING
+
+
+def points(value: float | None, digits: int = 1) -> str:
+    """A signed difference of shares as `+22.0`, in points."""
+    return signed(f"{100 * value:+.{digits}f}") if known(value) else MISSING
+
+
+def interval(estimate: Estimate, digits: int = 1, sign: bool = False) -> str:
+    """The 95 % interval as `33.1 to 45.4`, or nothing where there is none."""
+    if not (known(estimate.low) and known(estimate.high)):
+        return ""
+    form = f"{'+' if sign else ''}.{digits}f"
+    return signed(f"{100 * estimate.low:{form}} to {100 * estimate.high:{form}}")
+
+
+def known(value: float | None) -> TypeGuard[float]:
+    """Whether there is a finite number to show."""
+    return value is not None and math.isfinite(value)
+
+
+def listing(items: Sequence[str], limit: int = 8) -> str:
+    """`a, b and c`, cut after `limit` with the count of the rest."""
+    items = [str(item) for item in items]
+    if len(items) > limit:
+        items = [*items[:limit], f"{len(items) - limit} more"]
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+
+
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """`1 clip`, `12 clips`."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def verdict(estimate: Estimate) -> str:
+    """What a difference with its interval allows one to say."""
+    if not known(estimate.value):
+        return "not measured"
+    if not (known(estimate.low) and known(estimate.high)):
+        return "no interval, so no conclusion"
+    if estimate.low > 0:
+        return "higher; the interval excludes zero"
+    if estimate.high < 0:
+        return "lower; the interval excludes zero"
+    return NO_DIFFERENCE
