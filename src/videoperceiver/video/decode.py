@@ -1,0 +1,170 @@
+"""Decodes chosen pictures: only the stretches they need, and the same pictures as a full decode gives.
+
+Each chosen picture is decoded from the key picture before it; whole groups of pictures between chosen ones are skipped, and
+pictures nothing refers to are skipped inside a group. Where the container stores no presentation times, or a promised
+picture does not come, everything is decoded in order instead: slower, never different.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import av
+import av.error
+import numpy as np
+
+from videoperceiver.errors import VideoReadError
+from videoperceiver.video.packets import PacketReader
+
+_SKIPS_EXACTLY = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
+"""Decoders whose non-reference pictures can be left out one by one (compared frame by frame in the tests)."""
+_SMALL_PX = 2_000_000
+"""Below so many pixels in all, starting decoder threads costs more than they bring."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Packets start .. stop (in decoding order, stop excluded) that must be fed to get the pictures at `ticks`."""
+
+    start: int
+    stop: int
+    ticks: tuple[int, ...]
+
+
+def plan(pts: np.ndarray, is_key: np.ndarray, ticks: np.ndarray) -> list[Stretch]:
+    """The stretches to decode for some pictures.
+
+    A picture stored after a key picture but shown before it (open group of pictures) needs the group before: after a jump,
+    decoders give such pictures damaged.
+
+    Args:
+        pts: (N,) presentation ticks in decoding order, distinct where shown.
+        is_key: (N,) where decoding can start.
+        ticks: (M,) presentation ticks of the chosen pictures, increasing.
+    """
+    order = np.argsort(pts, kind="stable")
+    ordinals = order[np.searchsorted(pts, ticks, side="right", sorter=order) - 1]  # (M,)
+    keys = np.flatnonzero(is_key)
+    stretches: list[Stretch] = []
+    for ordinal, tick in zip(ordinals.tolist(), ticks.tolist()):
+        k = int(np.searchsorted(keys, ordinal, side="right")) - 1
+        while k >= 0 and pts[keys[k]] > tick:
+            k -= 1
+        start = int(keys[k]) if k >= 0 else 0
+        if stretches and start <= stretches[-1].stop:
+            last = stretches[-1]
+            stretches[-1] = Stretch(last.start, max(last.stop, ordinal + 1), (*last.ticks, tick))
+        else:
+            stretches.append(Stretch(start, ordinal + 1, (tick,)))
+    return stretches
+
+
+class Decoder:
+    """Decodes one stream.
+
+    Args:
+        stream: the open container's video stream.
+        packets: its packets.
+        num_threads: decoder threads, 0: as many as the machine has cores.
+    """
+
+    def __init__(self, stream: av.VideoStream, packets: PacketReader, num_threads: int):
+        self._context, self._packets, self._num_threads = stream.codec_context, packets, num_threads
+        self._index = packets.index
+        self._damage: av.error.FFmpegError | None = None
+
+    def frames(self, idx: np.ndarray) -> Iterator[tuple[av.VideoFrame, float]]:
+        """The pictures `index.times[idx]` with their times in seconds, in order.
+
+        Pictures that the container promises and that do not come are left out; the caller sees it by their times.
+
+        Args:
+            idx: (M,) increasing.
+
+        Raises:
+            VideoReadError: damaged before its end.
+        """
+        ticks = self._index.times[idx]
+        if not self._context.is_open:
+            self._set_threads(len(idx))
+        if self._index.is_ranked:
+            yield from self._ranked(idx)
+            return
+        for num_done, frame in enumerate(self._planned(ticks)):
+            if frame is None:
+                yield from self._in_order(ticks[num_done:])
+                return
+            yield frame, frame.pts * self._index.tick_s
+
+    def _set_threads(self, num_wanted: int) -> None:
+        if self._context.width * self._context.height * num_wanted < _SMALL_PX:
+            self._context.thread_type, self._context.thread_count = "NONE", 1
+            return
+        # Frame threads report damage late, so that its place is lost; without presentation times the place must be known.
+        self._context.thread_type = "SLICE" if self._index.is_ranked else "AUTO"
+        self._context.thread_count = self._num_threads
+
+    def _planned(self, ticks: np.ndarray) -> Iterator[av.VideoFrame | None]:
+        """The pictures at ticks, one stretch after the other; None as soon as one of them does not come unharmed."""
+        for stretch in plan(self._index.pts, self._index.is_key, ticks):
+            self._context.flush_buffers()
+            missing = list(stretch.ticks)
+            for frame in self._decode(islice(self._packets.start_at(stretch.start), stretch.stop - stretch.start), set(missing)):
+                if missing and frame.pts == missing[0] and self._damage is None and not frame.is_corrupt:
+                    missing.pop(0)
+                    yield frame
+            if missing:
+                yield None
+                return
+
+    def _decode(self, packets: Iterator[av.Packet], wanted: set[int] | None = None) -> Iterator[av.VideoFrame]:
+        """Feeds packets, then drains the decoder; with `wanted`, pictures nothing refers to are skipped unless wanted."""
+        self._damage = None
+        skips = wanted is not None and self._context.codec.canonical_name in _SKIPS_EXACTLY
+        for packet in chain(packets, [None]):
+            if skips and packet is not None:
+                self._context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+            try:
+                yield from self._context.decode(packet)
+            except av.error.InvalidDataError as error:  # judged by what comes after it: a cut-off end is no reason to reject
+                self._damage = error
+
+    def _restart(self) -> Iterator[av.VideoFrame]:
+        """Every frame from the start, in the order they are shown."""
+        self._context.flush_buffers()
+        self._context.skip_frame = "DEFAULT"
+        return self._decode(self._packets.start_at(0))
+
+    def _ranked(self, idx: np.ndarray) -> Iterator[tuple[av.VideoFrame, float]]:
+        """The k-th picture shown gets the k-th time."""
+        wanted = set(idx.tolist())
+        for k, frame in enumerate(islice(self._restart(), int(idx[-1]) + 1)):
+            self._judge(self._index.times[k] * self._index.tick_s, is_gap=self._damage is not None and k < len(self._index.times) - 2, frame=frame)
+            if k in wanted:
+                yield frame, self._index.times[k] * self._index.tick_s
+
+    def _in_order(self, ticks: np.ndarray) -> Iterator[tuple[av.VideoFrame, float]]:
+        """The pictures on screen at ticks, out of a full decode; none twice."""
+        waiting, num_shown, shown = ticks.tolist()[::-1], 0, None
+        for frame in chain(self._restart(), [None]):
+            if frame is not None and (frame.pts is None or (shown is not None and frame.pts <= shown.pts)):
+                continue  # shown at no time of its own
+            if shown is not None:
+                is_due = False
+                while waiting and (frame is None or waiting[-1] < frame.pts):
+                    waiting.pop()
+                    is_due = True
+                if is_due:
+                    yield shown, shown.pts * self._index.tick_s
+            if not waiting:
+                return
+            if frame is not None:
+                is_gap = self._damage is not None and num_shown < np.searchsorted(self._index.times, frame.pts)
+                self._judge(frame.pts * self._index.tick_s, is_gap, frame)
+                num_shown += 1
+            shown = frame
+
+    def _judge(self, at_s: float, is_gap: bool, frame: av.VideoFrame) -> None:
+        """Rejects a video with damage before this frame, or in it."""
+        if is_gap or frame.is_corrupt:
+            raise VideoReadError(f"is damaged at or before {at_s:.3f} s ({self._damage or 'marked corrupt'}). Fetch or re-encode it", path=self._packets.name)
