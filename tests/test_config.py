@@ -131,7 +131,7 @@ def test_a_binary_file_is_no_recipe(tmp_path):
 
 
 def test_importing_configs_and_records_imports_nothing_heavy():
-    light = "videoperceiver.config, videoperceiver.types, videoperceiver.errors, videoperceiver.answers"
+    light = "videoperceiver.config, videoperceiver.types, videoperceiver.errors, videoperceiver.answers, videoperceiver.stages"
     heavy = "{'torch', 'transformers', 'av', 'scipy'}"
     done = subprocess.run([sys.executable, "-c", f"import sys, {light}; print(sorted({heavy} & set(sys.modules)))"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
