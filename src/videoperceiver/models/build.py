@@ -1,0 +1,153 @@
+"""The only way trees are made: a clip and what is asked about it, spelled as the model's own processor would."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from videoperceiver.errors import BudgetError, SampleError
+from videoperceiver.models.adapters import VideoTokens
+from videoperceiver.models.backbone import Backbone
+from videoperceiver.models.tree import IGNORE, Node, Tree
+from videoperceiver.types import BLANK, Clip
+
+GREY = 128
+"""Pixel value of a frame that shows nothing."""
+
+
+class TreeBuilder:
+    """Builds the tree of one clip; may go on after `tree()` was taken.
+
+    Args:
+        backbone: whose tokenizer, processor and layout are used.
+        clip: V; resized as the processor would.
+        degraded_idx: (T,) the frame of V that each frame of V' shows, BLANK for grey; None for no V'.
+        sample_id: for messages.
+        max_tokens: refuse a tree with more tokens; None = the model's context is the only limit.
+
+    Raises:
+        BudgetError: the video alone exceeds the budget or the context.
+    """
+
+    def __init__(self, backbone: Backbone, clip: Clip, degraded_idx: Sequence[int] | None = None, *, sample_id: str | None = None, max_tokens: int | None = None):
+        self.backbone, self.sample_id, self.max_tokens = backbone, sample_id or clip.source, max_tokens
+        frames = backbone.adapter.fit(clip.frames)
+        self._t_s = np.asarray(clip.t_s, dtype=np.float64)
+        self._frames, self._nodes, self._memory = frames, [], {}
+        self._patches: dict[tuple[int, ...], int] = {}
+        self._source = np.arange(len(frames))
+        self._spelled = self._spell()
+        self._shown = self._patch_of(self._source)
+        self._degraded = None if degraded_idx is None else self._degrade(np.asarray(degraded_idx))
+        self._shared: int | None = None  # the node that V and V' have in common
+        backbone.report_lost_time(self._t_s, self.sample_id)
+
+    # nodes
+
+    def video(self, depth: int | None = None, *, tap: bool = False) -> int:
+        """V, up to its end-of-video token; questions branch off here."""
+        return self._video(self._shown, depth, tap)
+
+    def degraded(self, depth: int | None = None, *, tap: bool = False) -> int:
+        """V', sharing V's tokens up to its first changed patch.
+
+        Raises:
+            SampleError: the builder was given no degradation, or one that changes nothing.
+        """
+        if self._degraded is None or (self._degraded == self._shown).all():
+            reason = "got no degraded frames" if self._degraded is None else "every frame of V' shows the same frame as V"
+            raise SampleError(f"{reason}, expected at least one replaced frame; skip V' for this sample", sample_id=self.sample_id)
+        return self._video(self._degraded, depth, tap)
+
+    def second_view(self, *, dropout: float, depth: int | None = None, tap: bool = True) -> int:
+        """V again, a root of its own with dropout on its features (in training mode)."""
+        spelled = self._spelled
+        return self._add(Node(spelled.ids, patches=self._shown, depth=depth, dropout=dropout, tap=tap, positions=spelled.positions))
+
+    def text(self, text: str, *, depth: int | None = None, tap: bool = True) -> int:
+        """A text that sees nothing else, with an end token where it is read: the keywords' representation."""
+        return self._add(Node(self._encode(text + self.backbone.prompt.end_of_turn), depth=depth, tap=tap))
+
+    def question(self, parent: int, text: str, instruction: str = "") -> int:
+        """A question about the video that ends at `parent`, up to the start of the assistant's turn."""
+        prompt = self.backbone.prompt
+        asked = f"{text} {instruction}" if instruction else text
+        return self._add(Node(self._encode(prompt.before_question + asked + prompt.after_question), parent))
+
+    def answer(self, parent: int, answer: str | Sequence[int] | np.ndarray, *, train: bool = True, distribution: bool = False) -> int:
+        """An answer to the question `parent`: a text, which gets its end of turn, or the token ids of a completion as they are."""
+        if isinstance(answer, str):
+            ids = self._encode(answer + self.backbone.prompt.end_of_turn)
+        else:
+            ids = np.asarray(answer, dtype=np.int64)
+        if not len(ids):
+            raise SampleError("got an answer of no tokens, expected at least one", sample_id=self.sample_id)
+        return self._add(Node(ids, parent, labels=ids if train else None, distribution=distribution))
+
+    def tree(self) -> Tree:
+        """The nodes so far. Trees of one builder share frames and remembered features."""
+        if self._shared is not None:  # the common prefix goes as deep as the deeper of V and V'
+            depths = [node.depth for node in self._nodes if node.parent == self._shared]
+            self._nodes[self._shared].depth = None if None in depths else max(depths)
+        return Tree(list(self._nodes), self._frames, self._t_s, list(self._patches), self.sample_id, self._memory)
+
+    @property
+    def video_tokens(self) -> int:
+        """Tokens of V, from the conversation's start to its end-of-video token."""
+        return len(self._spelled.ids)
+
+    # how
+
+    def _spell(self) -> VideoTokens:
+        per = self.backbone.adapter.frames_per_patch
+        pairs = self._pairs(self._source)
+        spelled = self.backbone.spell_video(self._t_s[pairs].reshape(-1, per), *self._frames.shape[1:3])
+        self._check(len(spelled.ids), int(spelled.positions.max()) + 1, f"its video of {len(self._frames)} frames of {self._frames.shape[1:3]} px")
+        return spelled
+
+    def _pairs(self, source: np.ndarray) -> np.ndarray:
+        """Frames (T,) -> (patches, frames_per_patch); the last frame is repeated to fill the last patch, as the processor does."""
+        per = self.backbone.adapter.frames_per_patch
+        return np.concatenate([source, np.repeat(source[-1:], -len(source) % per)]).reshape(-1, per)
+
+    def _patch_of(self, source: np.ndarray) -> np.ndarray:
+        """Index of each temporal patch among the distinct ones."""
+        return np.asarray([self._patches.setdefault(tuple(pair), len(self._patches)) for pair in self._pairs(source).tolist()], dtype=np.int64)
+
+    def _degrade(self, source: np.ndarray) -> np.ndarray:
+        frames = len(self._frames)
+        if source.shape != (frames,) or source.min() < BLANK or source.max() >= frames:
+            raise SampleError(
+                f"got degraded frames {source.shape} with indices {source.min()}..{source.max()}, expected ({frames},) in {BLANK}..{frames - 1}",
+                sample_id=self.sample_id,
+            )
+        if (source == BLANK).any():
+            self._frames = np.concatenate([self._frames, np.full_like(self._frames[:1], GREY)])
+            source = np.where(source == BLANK, frames, source)
+        return self._patch_of(source)
+
+    def _video(self, shown: np.ndarray, depth: int | None, tap: bool) -> int:
+        spelled, first, parent = self._spelled, 0, -1
+        if self._degraded is not None and (self._degraded != self._shown).any():
+            changed = int(np.flatnonzero(self._degraded != self._shown)[0])
+            first = int(np.flatnonzero(spelled.patch == changed)[0])
+            if self._shared is None:
+                self._shared = self._add(Node(spelled.ids[:first], patches=self._shown[:changed], positions=spelled.positions[:, :first]))
+            parent, shown = self._shared, shown[changed:]
+        return self._add(Node(spelled.ids[first:], parent, patches=shown, depth=depth, tap=tap, positions=spelled.positions[:, first:]))
+
+    def _encode(self, text: str) -> np.ndarray:
+        return self.backbone.encode_text(text)
+
+    def _add(self, node: Node) -> int:
+        self._nodes.append(node)
+        if node.positions is None:
+            start = 0 if node.parent < 0 else int(self._nodes[node.parent].positions[:, -1].max()) + 1
+            node.positions = np.broadcast_to(np.arange(start, start + len(node)), (3, len(node)))
+        self._check(sum(map(len, self._nodes)), int(node.positions.max()) + 1, f"its branch of {len(node)} tokens")
+        return len(self._nodes) - 1
+
+    def _check(self, tokens: int, positions: int, what: str) -> None:
+        if self.max_tokens is not None and tokens > self.max_tokens:
+            raise BudgetError(f"{what} makes {tokens} tokens, expected at most {self.max_tokens}; use fewer or smaller frames or a larger budget", sample_id=self.sample_id)
+        if positions > self.backbone.context:
+            raise BudgetError(f"{what} reaches position {positions}, the model's context is {self.backbone.context}; use fewer or smaller frames", sample_id=self.sample_id)

@@ -1,0 +1,140 @@
+"""One forward over a batch of trees: encode, embed, run the blocks with early exits and taps, score the targets."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from videoperceiver.errors import ModelError
+from videoperceiver.models import attention
+from videoperceiver.models.adapters import Adapter, Features
+from videoperceiver.models.layout import Layout, Stage
+from videoperceiver.models.tree import Tree
+
+# Shape suffixes: R rows, W row width, D model width, N targets, K taps, V vocabulary.
+
+LOGITS_A_CHUNK = 1 << 24
+"""Logits held at once; more targets are scored in chunks whose logits are computed again in the backward pass."""
+
+
+class TreeOutput(NamedTuple):
+    """What a forward returns (a plain tuple, so that DDP and FSDP2 find its tensors).
+
+    Attributes:
+        logps: (N,) log-probability of each target, in order of tree, node, position.
+        entropy: (N,) of the distribution at each target, without gradient.
+        node: (N, 2) tree and node of each target.
+        taps: for each tap block, (K, D) hidden states after that block at the tapped nodes' last tokens.
+        tap_index: (K, 2) tree and node of each tap.
+        distributions: for each node that asked, (n, V) log-softmax rows at its targets.
+    """
+
+    logps: Tensor
+    entropy: Tensor
+    node: Tensor
+    taps: dict[int, Tensor]
+    tap_index: Tensor
+    distributions: dict[tuple[int, int], Tensor]
+
+
+def embed(adapter: Adapter, layout: Layout, features: Features | None, training: bool) -> tuple[Tensor, Features | None]:
+    """Token embeddings (R, W, D) with video features in place, and the features as they were placed."""
+    table = adapter.decoder.get_input_embeddings()
+    ids = torch.from_numpy(layout.input_ids).to(table.weight.device)
+    hidden = table(ids)  # (R, W, D)
+    if features is None or not len(layout.pads):
+        return hidden, None
+    at = torch.from_numpy(layout.features).to(hidden.device)
+    placed = features.map(lambda x: x.index_select(0, at).to(hidden.dtype))  # (M, D)
+    if layout.pad_dropout is not None and training:
+        probability = torch.from_numpy(layout.pad_dropout).to(placed.tokens).unsqueeze(1)
+        placed = placed.map(lambda x: x * (torch.rand_like(x) >= probability) / (1 - probability))
+    pads = torch.from_numpy(layout.pads).to(hidden.device)
+    flat = hidden.flatten(0, 1).index_copy(0, pads, placed.tokens)
+    return flat.view(hidden.shape), placed
+
+
+def run_blocks(adapter: Adapter, layout: Layout, hidden: Tensor, placed: Features | None, kind: attention.AttentionKind, tap_blocks: Sequence[int], record=None):
+    """Run all stages.
+
+    Args:
+        hidden: (R, W, D) embeddings of the first stage.
+        placed: features at the video tokens, for DeepStack.
+        tap_blocks: hidden states after these blocks are read at the tapped slots.
+        record: wraps the attention of each stage (generation keeps keys and values).
+
+    Returns:
+        Hidden states of the last stage (rows, width, D), not normalised, and the taps.
+    """
+    layers = adapter.decoder.layers
+    positions = torch.from_numpy(layout.positions).to(hidden.device)
+    rotary = adapter.rotary(hidden, positions)
+    taps: dict[int, Tensor] = {}
+    for stage in layout.stages:
+        if stage.source is not None:
+            hidden, *rotary = (_repack(x, stage) for x in (hidden, *rotary))
+        tree = attention.build(kind, stage, hidden.device, hidden.dtype)
+        tree = record(tree) if record else tree
+        for block in range(stage.first, stage.stop):
+            hidden = layers[block](hidden, attention_mask=None, position_embeddings=tuple(rotary), tree=tree)
+            if placed and block < len(placed.deepstack):
+                pads = torch.from_numpy(layout.pads).to(hidden.device)
+                hidden = hidden.flatten(0, 1).index_add(0, pads, placed.deepstack[block]).view(hidden.shape)
+            if block + 1 in tap_blocks:
+                taps[block + 1] = hidden.flatten(0, 1)[_tap_index(layout, stage, block + 1).to(hidden.device)]
+    return hidden, {block: taps[block] for block in tap_blocks}
+
+
+def _repack(x: Tensor, stage: Stage) -> Tensor:
+    """Tokens (rows, width, ..) of the stage before -> those that stay, packed anew."""
+    return x.flatten(0, 1).index_select(0, torch.from_numpy(stage.source).to(x.device)).view(stage.rows, stage.width, -1)
+
+
+def _tap_index(layout: Layout, stage: Stage, block: int) -> Tensor:
+    length = stage.length[layout.taps]
+    if (length == 0).any():
+        tree, node = layout.slots[layout.taps[length == 0][0]].tolist()
+        raise ValueError(f"tree {tree}, node {node} is tapped after block {block} but leaves after block {stage.first}")
+    return torch.from_numpy(stage.start[layout.taps] + length - 1)
+
+
+def score(adapter: Adapter, layout: Layout, hidden: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, Tensor, dict[tuple[int, int], Tensor]]:
+    """Log-probability and entropy of each target, and the distributions asked for; no other logits are computed.
+
+    Raises:
+        ModelError: a log-probability is NaN or infinite; names the samples.
+    """
+    origin = torch.from_numpy(layout.target_from).to(hidden.device)
+    ids = torch.from_numpy(layout.target_ids).to(hidden.device)
+    rows = adapter.decoder.norm(hidden.flatten(0, 1).index_select(0, origin))  # (N, D)
+    head = adapter.model.get_output_embeddings()
+    size = max(1, LOGITS_A_CHUNK // head.weight.shape[0])
+    if len(rows) <= size:
+        logps, entropy = _score_chunk(head, rows, ids)
+    else:
+        chunks = [checkpoint(_score_chunk, head, r, i, use_reentrant=False) for r, i in zip(rows.split(size), ids.split(size), strict=True)]
+        logps, entropy = (torch.cat(part) for part in zip(*chunks, strict=True))
+    if not torch.isfinite(logps).all():
+        bad = layout.target_node[(~torch.isfinite(logps)).nonzero().flatten().tolist()]
+        names = sorted({f"{trees[b].sample_id or f'tree {b}'} node {i}" for b, i in bad.tolist()})
+        raise ModelError(f"log-probabilities are not finite in sample {', '.join(names[:5])}; check the weights, the learning rate and the loss scale")
+    wanted = {(b, i) for b, tree in enumerate(trees) for i, node in enumerate(tree.nodes) if node.distribution}
+    distributions = {key: head(rows[_rows_of(layout, key)]).float().log_softmax(-1) for key in sorted(wanted)}
+    return logps, entropy, distributions
+
+
+def _rows_of(layout: Layout, key: tuple[int, int]) -> list[int]:
+    return np.flatnonzero((layout.target_node == key).all(1)).tolist()
+
+
+def _score_chunk(head, rows: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    logits = head(rows).float()  # (n, V)
+    logps = -F.cross_entropy(logits, ids, reduction="none")
+    with torch.no_grad():
+        full = logits.log_softmax(-1)
+        entropy = -(full.exp() * full).sum(-1)
+    return logps, entropy

@@ -1,0 +1,198 @@
+"""Sampling from a tree: one prefill of the shared prefixes, then all completions of all questions of all videos step together.
+
+The keys and values of a tree are stored once, whatever the number of questions and completions; each completion only adds its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from videoperceiver.models import forward
+from videoperceiver.models.backbone import Backbone
+from videoperceiver.models.decode import Decode, Recorder
+from videoperceiver.models.layout import Layout
+from videoperceiver.models.tree import Tree
+
+# Shape suffixes: B trees, Q completions a tree (padded), N completions in all = B * Q, P prefix tokens a tree (padded), V vocabulary.
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """What was sampled after one leaf.
+
+    Attributes:
+        token_ids: (L,) int64, the stop token included where there is one.
+        logps: (L,) float32, log-probabilities under the model itself (temperature 1, nothing cut off or suppressed), as a forward
+            over the same tokens returns them.
+        text: decoded, without special tokens.
+        finished: whether it ended with a stop token rather than at max_new_tokens.
+    """
+
+    token_ids: np.ndarray
+    logps: np.ndarray
+    text: str
+    finished: bool
+
+
+@torch.no_grad()
+def generate(
+    backbone: Backbone,
+    trees: Sequence[Tree],
+    leaves: Sequence[Sequence[int]],
+    *,
+    num_generations: int,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: int,
+) -> list[list[list[Completion]]]:
+    """Sample completions.
+
+    Args:
+        backbone: put into evaluation mode for the call.
+        trees: one a video; nodes that lead to no leaf are left out.
+        leaves: for each tree, the nodes to continue (questions), in any order.
+        num_generations: completions a leaf (G).
+        max_new_tokens: longest completion.
+        temperature: 0 = greedy.
+        top_p: sample from the smallest set of tokens with this much probability.
+        seed: the same seed and arguments give the same completions.
+
+    Returns:
+        Completions by tree, leaf and generation.
+    """
+    training = backbone.training
+    backbone.eval()
+    try:
+        sampler = _Sampler(backbone, temperature, top_p, seed)
+        pruned, at = zip(*(_prune(tree, wanted) for tree, wanted in zip(trees, leaves, strict=True)), strict=True)
+        state, logits, position = _prefill(backbone, pruned, at, num_generations)
+        tokens, logps = _decode(backbone, state, sampler, logits, position, max_new_tokens)
+    finally:
+        backbone.train(training)
+    return _collect(backbone, tokens.cpu().numpy(), logps.cpu().numpy(), sampler.stops, leaves, num_generations)
+
+
+def stop_ids(backbone: Backbone) -> list[int]:
+    """Tokens that end a completion: the checkpoint's own and the tokenizer's end of turn."""
+    configured = backbone.adapter.model.generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    return sorted({i for i in [*ids, backbone.tokenizer.eos_token_id] if i is not None})
+
+
+class _Sampler:
+    """Draws tokens; media tokens are never drawn, because a completion that holds one cannot be read again."""
+
+    def __init__(self, backbone: Backbone, temperature: float, top_p: float, seed: int):
+        self.temperature, self.top_p = temperature, top_p
+        self.generator = torch.Generator(backbone.device).manual_seed(seed)
+        self.media = torch.tensor(backbone.adapter.media_ids, device=backbone.device)
+        self.stops = torch.tensor(stop_ids(backbone), device=backbone.device)
+
+    def __call__(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N, V) -> tokens (N,) and their untouched log-probabilities (N,)."""
+        logps = logits.float().log_softmax(-1)
+        allowed = logits.float().index_fill(1, self.media, float("-inf"))
+        if self.temperature == 0:
+            tokens = allowed.argmax(-1)
+        else:
+            tokens = torch.multinomial(self._nucleus((allowed / self.temperature).softmax(-1)), 1, generator=self.generator).squeeze(1)
+        return tokens, logps.gather(1, tokens[:, None]).squeeze(1)
+
+    def _nucleus(self, probabilities: Tensor) -> Tensor:
+        if self.top_p >= 1:
+            return probabilities
+        ordered, index = probabilities.sort(-1, descending=True)
+        ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0  # keep every token before which less than top_p was collected
+        return torch.zeros_like(probabilities).scatter_(1, index, ordered)
+
+
+def _prune(tree: Tree, leaves: Sequence[int]) -> tuple[Tree, list[int]]:
+    """Only what leads to the leaves, at full depth and without targets; and the leaves' new indices."""
+    kept = sorted({node for leaf in leaves for node in tree.path(leaf)})
+    new = {old: i for i, old in enumerate(kept)} | {-1: -1}
+    plain = {"labels": None, "depth": None, "dropout": 0.0, "tap": False, "distribution": False}
+    nodes = [replace(tree.nodes[i], parent=new[tree.nodes[i].parent], **plain) for i in kept]
+    return Tree(nodes, tree.frames, tree.t_s, tree.patches, tree.sample_id, tree.memory), [new[leaf] for leaf in leaves]
+
+
+def _prefill(backbone: Backbone, trees: Sequence[Tree], leaves: Sequence[Sequence[int]], copies: int) -> tuple[Decode, Tensor, Tensor]:
+    """Run the trees once. Returns the decoding state, logits (N, V) after each leaf, next positions (N,)."""
+    layout, hidden, placed, kind = backbone.start(trees)
+    recorder = Recorder()
+    hidden, _ = forward.run_blocks(backbone.adapter, layout, hidden, placed, kind, (), record=recorder.wrap)
+    tokens, visible = _prefix(layout, trees, leaves)
+    last = _last_tokens(layout, leaves, visible.shape[1])  # (B, leaves)
+    rows = hidden.flatten(0, 1)[torch.from_numpy(last).to(hidden.device).flatten()]
+    logits = backbone.adapter.model.get_output_embeddings()(backbone.adapter.decoder.norm(rows))
+    after = torch.from_numpy(layout.positions.reshape(3, -1)[:, last].max(0) + 1).to(hidden.device)
+    state = Decode(recorder, torch.from_numpy(tokens), torch.from_numpy(visible).repeat_interleave(copies, 1), hidden.dtype)
+    alive = torch.from_numpy(np.asarray([[i < len(own) for i in range(visible.shape[1])] for own in leaves]))
+    state.alive = alive.repeat_interleave(copies, 1).flatten().to(hidden.device)
+    return state, logits.repeat_interleave(copies, 0), after.flatten().repeat_interleave(copies)
+
+
+def _prefix(layout: Layout, trees: Sequence[Tree], leaves: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Each tree's tokens as flat indices (B, P), and which of them each leaf sees (B, leaves, P)."""
+    stage = layout.stages[0]
+    widths = [tree.num_tokens for tree in trees]
+    tokens = np.zeros((len(trees), max(widths)), dtype=np.int64)
+    visible = np.zeros((len(trees), max(map(len, leaves)), max(widths)), dtype=bool)
+    for b, (tree, own) in enumerate(zip(trees, leaves, strict=True)):
+        slots = layout.slot_of[b]
+        flat = np.concatenate([stage.start[s] + np.arange(stage.length[s]) for s in slots])
+        owner = np.repeat(np.arange(len(slots)), stage.length[slots])
+        tokens[b, : len(flat)] = flat
+        for i, leaf in enumerate(own):
+            visible[b, i, : len(flat)] = np.isin(owner, tree.path(leaf))
+        visible[b, len(own) :, 0] = True  # padding must see something
+    return tokens, visible
+
+
+def _last_tokens(layout: Layout, leaves: Sequence[Sequence[int]], width: int) -> np.ndarray:
+    stage = layout.stages[0]
+    last = np.zeros((len(leaves), width), dtype=np.int64)
+    for b, own in enumerate(leaves):
+        slots = layout.slot_of[b][list(own)]
+        last[b, : len(own)] = stage.start[slots] + stage.length[slots] - 1
+    return last
+
+
+def _decode(backbone: Backbone, state: Decode, sampler: _Sampler, logits: Tensor, position: Tensor, max_new_tokens: int) -> tuple[Tensor, Tensor]:
+    """Step all completions; tokens (N, L) padded with -1, log-probabilities (N, L)."""
+    adapter, total = backbone.adapter, len(logits)
+    table, head = adapter.decoder.get_input_embeddings(), adapter.model.get_output_embeddings()
+    tokens = torch.full((total, max_new_tokens), -1, device=logits.device)
+    logps = torch.zeros((total, max_new_tokens), device=logits.device)
+    who = torch.arange(total, device=logits.device)  # completion of each row that still steps
+    for step in range(max_new_tokens):
+        drawn, drawn_logps = sampler(logits)
+        alive = state.alive
+        tokens[who[alive], step], logps[who[alive], step] = drawn[alive], drawn_logps[alive]
+        state.alive = alive & ~torch.isin(drawn, sampler.stops)
+        if step + 1 == max_new_tokens or not state.alive.any():
+            break
+        kept = state.compact()
+        if kept is not None:
+            who, position, drawn = who[kept], position[kept], drawn[kept]
+        hidden = table(drawn)[:, None]  # (N, 1, D)
+        rotary = adapter.rotary(hidden, (position + step).expand(3, -1)[..., None])
+        for layer in adapter.decoder.layers:
+            hidden = layer(hidden, attention_mask=None, position_embeddings=rotary, tree=state)
+        logits = head(adapter.decoder.norm(hidden)[:, 0])
+    return tokens, logps
+
+
+def _collect(backbone, tokens, logps, stops, leaves, copies) -> list[list[list[Completion]]]:
+    width = max(map(len, leaves))
+    ends = set(stops.tolist())
+
+    def read(row: int) -> Completion:
+        ids = tokens[row][tokens[row] >= 0]
+        text = backbone.tokenizer.decode(ids, skip_special_tokens=True)
+        return Completion(ids, logps[row, : len(ids)], text, bool(len(ids)) and int(ids[-1]) in ends)
+
+    return [[[read((b * width + i) * copies + g) for g in range(copies)] for i in range(len(own))] for b, own in enumerate(leaves)]
