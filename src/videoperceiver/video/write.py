@@ -14,8 +14,16 @@ from videoperceiver.types import Clip
 _TICKS_A_SECOND = 90_000
 
 
-def write_mp4(clip: Clip | Iterable[np.ndarray], path: str | os.PathLike[str], *, fps: float | None = None, crf: int = 18) -> Path:
-    """Encodes frames as H.264 (yuv420p), keeping a clip's own times to 1/90000 s.
+def write_mp4(
+    clip: Clip | Iterable[np.ndarray],
+    path: str | os.PathLike[str],
+    *,
+    fps: float | None = None,
+    crf: int = 18,
+    pix_fmt: str = "yuv420p",
+    preset: str = "veryfast",
+) -> Path:
+    """Encodes frames as H.264, keeping a clip's own times to 1/90000 s.
 
     Odd sizes are padded by repeating the last row or column, because H.264 stores colour for 2 x 2 pixels. The file appears when it is
     complete, under its final name.
@@ -25,6 +33,8 @@ def write_mp4(clip: Clip | Iterable[np.ndarray], path: str | os.PathLike[str], *
         path: to write, replaced where it exists.
         fps: frames a second; for bare frames, and for them only.
         crf: quality of x264, 0 (lossless) to 51.
+        pix_fmt: "yuv420p", which every player shows, or "yuv444p", which keeps the colour of each pixel.
+        preset: x264's trade of time for size.
 
     Returns:
         The path.
@@ -43,7 +53,7 @@ def write_mp4(clip: Clip | Iterable[np.ndarray], path: str | os.PathLike[str], *
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            num_written = _encode(container, pairs, fps, crf)
+            num_written = _encode(container, pairs, fps, pix_fmt, {"crf": str(crf), "preset": preset})
         if not num_written:
             raise ValueError("got no frame to write; expected at least one")
         os.replace(partial, path)
@@ -52,15 +62,15 @@ def write_mp4(clip: Clip | Iterable[np.ndarray], path: str | os.PathLike[str], *
     return path
 
 
-def _encode(container: OutputContainer, pairs: Iterable[tuple[np.ndarray, float]], fps: float | None, crf: int) -> int:
+def _encode(container: OutputContainer, pairs: Iterable[tuple[np.ndarray, float]], fps: float | None, pix_fmt: str, options: dict[str, str]) -> int:
     """Encodes (frame, seconds) pairs; returns how many."""
     stream, shape, num_written = None, None, 0
     for pixels, at_s in pairs:
         height, width = pixels.shape[:2]
         if stream is None:
             shape = pixels.shape
-            stream = container.add_stream("libx264", rate=Fraction(fps or 30).limit_denominator(1001), options={"crf": str(crf), "preset": "veryfast"})
-            stream.height, stream.width, stream.pix_fmt = height + height % 2, width + width % 2, "yuv420p"
+            stream = container.add_stream("libx264", rate=Fraction(fps or 30).limit_denominator(1001), options=options)
+            stream.height, stream.width, stream.pix_fmt = height + height % 2, width + width % 2, pix_fmt
             stream.codec_context.time_base = Fraction(1, _TICKS_A_SECOND)
             stream.codec_context.thread_count = 1 if height * width < 2**16 else 0  # threads cost more than a small picture
         if pixels.shape != shape:
