@@ -3,14 +3,15 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from videoperceiver.lab import scenes, tasks
-from videoperceiver.lab._encode import write_mp4
 from videoperceiver.lab.render import render
 from videoperceiver.lab.scenes import Cue, Difficulty, Split
 from videoperceiver.types import Sample
+from videoperceiver.video.write import write_mp4
 
 _SPLIT_NUMBER = {"train": 0, "validation": 1, "test": 2}
 
@@ -48,7 +49,7 @@ def render_dataset(
         list_options: spell the answer class out in each question.
 
     Returns:
-        The samples, in order, `video` relative to `folder`. `tags`: cue, pair, difficulty, and `hint/<family>`, what the family's cue says.
+        The samples, in order, `video` relative to `folder`. `tags`: cue, reliability, pair, difficulty, and `hint/<family>`, what the family's cue says.
         Neither scores nor degradation are set: both are the data stage's.
 
     Raises:
@@ -61,7 +62,7 @@ def render_dataset(
         number = clip_seed(seed, split, index)
         drawn = scenes.draw(number, level, split=split, cue=cue, reliability=reliability)
         scene, video = drawn.scene, f"clips/{index:06d}.mp4"
-        write_mp4(render(scene), folder / video, fps=scene.fps, crf=level.crf, pix_fmt=level.pix_fmt)
+        write_mp4(render(scene), folder / video, fps=scene.fps, crf=level.crf, pix_fmt=level.pix_fmt, preset="ultrafast")
         samples.append(
             Sample(
                 id=f"{folder.name}-{index:06d}",
@@ -77,6 +78,7 @@ def render_dataset(
                 seed=number,
                 tags={
                     "cue": cue,
+                    "reliability": str(reliability),
                     "pair": f"{split}-{seed}-{index:06d}",
                     "difficulty": difficulty if isinstance(difficulty, str) else "custom",
                     **{f"hint/{family}": answer for family, answer in drawn.hints.items()},
@@ -84,3 +86,15 @@ def render_dataset(
             )
         )
     return samples
+
+
+def scene_of(sample: Sample, difficulty: Difficulty | None = None) -> scenes.Drawn:
+    """The scene a sample was rendered from, drawn again.
+
+    Args:
+        sample: one of `render_dataset`'s.
+        difficulty: needed where it was no preset.
+    """
+    level = difficulty or scenes.difficulty_named(sample.tags["difficulty"])
+    split, cue = cast(Split, sample.split), cast(Cue, sample.tags["cue"])
+    return scenes.draw(sample.seed, level, split=split, cue=cue, reliability=float(sample.tags["reliability"]))

@@ -70,6 +70,13 @@ class Difficulty:
     cameras: tuple[CameraKind, ...] = ("still",)
     extra_share: float = 0.0
 
+    def __post_init__(self):
+        if self.num_frames < 16 or not self.lengths or not all(1 <= length <= 3 for length in self.lengths):
+            raise ConfigError(
+                f"got num_frames={self.num_frames}, lengths={self.lengths}; {NAME} needs at least 16 frames (three flashes and a pop must fit"
+                " into an early or late part) and event lengths of 1 to 3 frames"
+            )
+
 
 FAINT = {"flash_alpha": (0.025, 0.085), "pop_alpha": (0.05, 0.17)}
 DIFFICULTIES: dict[str, Difficulty] = {
@@ -184,11 +191,12 @@ def _draw_events(answer: Mapping[str, int], scene: Scene, difficulty: Difficulty
 
 
 def _clear_place(scene: Scene, frames: slice, rng: np.random.Generator) -> tuple[float, float]:
-    """Of 16 random places for a pop's centre, one of those clear of all things in the given frames, or the clearest."""
+    """Of 16 random places for a pop's centre, one clear of all things in the given frames, or the clearest; never on a middle line."""
     size = scene.size_px
     places = rng.uniform(size * 7 / 32, size * 25 / 32, (16, 2)).round(1)
     seen = np.concatenate([centres[frames] for centres in screen_positions(scene)])  # (things x frames, 2)
     gap = np.abs(places[:, None] - seen).max(-1).min(-1)  # (16,), Chebyshev: the square is the larger shape
+    gap[np.abs(places - size / 2).min(-1) < size / 16] = -1  # its corner is asked for
     clear = np.flatnonzero(gap > size * 8 / 32)
     x, y = places[clear[0] if len(clear) else gap.argmax()]
     return float(x), float(y)
@@ -197,26 +205,38 @@ def _clear_place(scene: Scene, frames: slice, rng: np.random.Generator) -> tuple
 def _place(answer: Mapping[str, int], difficulty: Difficulty, rng: np.random.Generator) -> tuple[int, int, list[tuple[int, int]]]:
     """Frames of the pop and of the flashes: pop start, pop length, [(flash start, length)].
 
-    The pop's start is drawn among the frames of its `when` class that leave room for the flashes on their side; lengths that leave no
-    room anywhere are redrawn. With one-frame events the set of placements is its own mirror image, which makes even and odd starts equal.
+    The pop starts in a frame of its `when` class that leaves room for the flashes on their side; where nothing fits, the longest event
+    is shortened. Every event has a coin for its parity and moves by a frame to match it where it can: a temporal patch is two frames,
+    and events that always start on the same slot of it teach a model to ignore the other.
     """
-    num_frames, num_flashes = difficulty.num_frames, answer["count"] + 1
+    num_frames, num_flashes, flashes_first = difficulty.num_frames, answer["count"] + 1, answer["order"] == 0
     early, late = boundaries(num_frames)
     first, last = ((0, early), (early, late), (late, num_frames))[answer["when"]]
-    flashes_first = answer["order"] == 0
+    lengths = rng.choice(difficulty.lengths, num_flashes + 1)  # the pop's is the last
     while True:
-        pop_length = int(rng.choice(difficulty.lengths))
-        lengths = [int(length) for length in rng.choice(difficulty.lengths, num_flashes)]
-        needed = sum(lengths) + num_flashes - 1  # a clean frame between two flashes
-        starts = [s for s in range(first, last) if s + pop_length <= num_frames and (s if flashes_first else num_frames - s - pop_length) >= needed]
+        needed = int(lengths[:-1].sum()) + num_flashes - 1 + 2 * (lengths.max() > 1)  # a clean frame between flashes; long events never packed tight
+        starts = [s for s in range(first, last) if s + lengths[-1] <= num_frames and (s if flashes_first else num_frames - s - lengths[-1]) >= needed]
         if starts:
             break
-    pop_start = int(rng.choice(starts))
+        lengths[lengths.argmax()] -= 1
+    coins = rng.integers(2, size=num_flashes + 1)
+    pop_start, pop_length = int(rng.choice([s for s in starts if s % 2 == coins[-1]] or starts)), int(lengths[-1])
     low, high = (0, pop_start) if flashes_first else (pop_start + pop_length, num_frames)
-    slack = high - low - needed
-    before = np.sort(rng.choice(slack + num_flashes, num_flashes, replace=False)) - np.arange(num_flashes)  # free frames before each flash
-    used = np.concatenate([[0], np.cumsum(np.asarray(lengths[:-1], int) + 1)])
-    return pop_start, pop_length, [(int(low + free + gone), length) for free, gone, length in zip(before, used, lengths, strict=True)]
+    return pop_start, pop_length, _spread(low, high, [int(length) for length in lengths[:-1]], coins, rng)
+
+
+def _spread(low: int, high: int, lengths: list[int], coins: np.ndarray, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Flashes of the given lengths in frames [low, high) with a clean frame between two, starts even or odd as the coins say where possible."""
+    slack = high - low - sum(lengths) - len(lengths) + 1
+    before = np.sort(rng.choice(slack + len(lengths), len(lengths), replace=False)) - np.arange(len(lengths))  # free frames before each flash
+    starts = [low + int(before[i]) + sum(lengths[:i]) + i for i in range(len(lengths))]
+    for i in rng.permutation(len(lengths)):
+        left = starts[i - 1] + lengths[i - 1] + 1 if i else low
+        right = (starts[i + 1] - 1 if i + 1 < len(lengths) else high) - lengths[i]
+        moved = [s for s in (starts[i] - 1, starts[i] + 1) if left <= s <= right]
+        if starts[i] % 2 != coins[i] and moved:
+            starts[i] = int(rng.choice(moved))
+    return list(zip(starts, lengths, strict=True))
 
 
 def _draw_things(colour: str, difficulty: Difficulty, rng: np.random.Generator) -> tuple[Thing, ...]:
@@ -259,7 +279,9 @@ def _draw_extras(things: tuple[Thing, ...], events: list[Event], difficulty: Dif
     for kind in ("jump", "swap"):
         happens, length = rng.random() < difficulty.extra_share, int(rng.choice(difficulty.lengths))
         taken = {frame for event in [*events, *extras] for frame in range(event.start, event.start + event.length)}
+        coin = int(rng.integers(2))
         free = [s for s in range(1, difficulty.num_frames - length) if taken.isdisjoint(range(s, s + length))]
+        free = [s for s in free if s % 2 == coin] or free
         if not (happens and free):
             continue
         start = int(rng.choice(free))

@@ -11,7 +11,7 @@ import numpy as np
 
 from videoperceiver.errors import ConfigError
 from videoperceiver.lab.render import CameraKind, Scene
-from videoperceiver.lab.scenes import ANSWERS, COLOUR_NAMES, boundaries, when_class
+from videoperceiver.lab.scenes import ANSWERS, COLOUR_NAMES, Difficulty, boundaries, when_class
 from videoperceiver.types import Question, QuestionKind, Span
 
 REFEED_INSTRUCTION = "Re-answer with attention to fine-grained visual details ."
@@ -58,6 +58,10 @@ def _has(kind: str) -> Callable[[Scene, Facts], str | None]:
     return lambda scene, facts: "yes" if any(event.kind == kind for event in scene.events) else "no"
 
 
+def _asked_happens(scene: Scene, facts: Facts) -> str | None:
+    return None if "flash_colour" not in facts else "yes" if facts["asked_colour"] == facts["flash_colour"] else "no"
+
+
 FAMILIES: dict[str, Family] = {
     "flash_colour": Family(("what colour is the flash ?", "which colour does the frame flash ?"), COLOUR_NAMES, _fact("flash_colour")),
     "pop_colour": Family(("what colour is the pop ?", "which colour does the small pop have ?"), COLOUR_NAMES, _fact("pop_colour")),
@@ -73,7 +77,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "before_after": Family(("is the flash before or after the pop ?",), ("before", "after"), _fact("before_after"), mirrors="MotionBench action order"),
     "object_colour": Family(("what colour is the square ?", "which colour does the square have ?"), COLOUR_NAMES, _fact("object_colour"), static=True),
-    "happens": Family(("is there a {asked_colour} flash ?", "does the frame flash {asked_colour} ?"), ("yes", "no"), _fact("happens"), "yes_no"),
+    "happens": Family(("is there a {asked_colour} flash ?", "does the frame flash {asked_colour} ?"), ("yes", "no"), _asked_happens, "yes_no"),
     "jump": Family(("does the square jump ?", "is there a jump ?"), ("yes", "no"), _has("jump"), "yes_no", "MotionBench motion recognition"),
     "jump_direction": Family(("which way does the square jump ?",), DIRECTIONS, _fact("jump_direction"), mirrors="MotionBench motion-related objects"),
     "swap": Family(("do the square and the disc swap ?", "is there a swap ?"), ("yes", "no"), _has("swap"), "yes_no", "MotionBench motion-related objects"),
@@ -87,6 +91,12 @@ EVENT_FAMILIES = tuple(ANSWERS)
 """The families a static cue can tell: what the shortcut splits are about."""
 DEMO_FAMILIES = (*EVENT_FAMILIES, "object_colour")
 """What the demo asks: five event families and a dense one."""
+
+
+def families_for(difficulty: Difficulty) -> tuple[str, ...]:
+    """The families whose answers vary at a difficulty: no jumps and swaps are asked about where there are none, nor a camera that never moves."""
+    absent = set() if difficulty.extra_share else {"jump", "jump_direction", "swap"}
+    return tuple(name for name in FAMILIES if name not in absent and (name != "camera" or len(difficulty.cameras) > 1))
 
 
 def questions(scene: Scene, families: Sequence[str] = DEMO_FAMILIES, *, seed: int = 0, list_options: bool = False) -> tuple[Question, ...]:
@@ -107,7 +117,10 @@ def questions(scene: Scene, families: Sequence[str] = DEMO_FAMILIES, *, seed: in
     if unknown := [name for name in families if name not in FAMILIES]:
         raise ConfigError(f"question families {unknown} are unknown; there are {', '.join(FAMILIES)}")
     rng = np.random.default_rng([seed, 3])
-    facts, found = facts_of(scene, rng), []
+    facts, found = facts_of(scene), []
+    if "flash_colour" in facts:
+        others = [colour for colour in COLOUR_NAMES if colour != facts["flash_colour"]]
+        facts["asked_colour"] = str(rng.choice([facts["flash_colour"], rng.choice(others)]))
     for name in families:
         family = FAMILIES[name]
         answer = family.answer(scene, facts)
@@ -125,16 +138,20 @@ def caption_question(scene: Scene, *, seed: int = 0) -> Question:
     return Question(id="caption", text=prompt, answer=caption(scene), kind="open", family="caption")
 
 
-def facts_of(scene: Scene, rng: np.random.Generator) -> Facts:
-    """Everything the templates name, read off the specification; `rng` picks what yes/no questions ask for."""
+def answer_of(scene: Scene, question: Question) -> str | None:
+    """What the answer to an already posed question is in a scene; None where it does not apply."""
+    asked = [word for word in question.text.split() if word in COLOUR_NAMES]
+    return FAMILIES[question.family].answer(scene, facts_of(scene) | {"asked_colour": asked[0] if asked else ""})
+
+
+def facts_of(scene: Scene) -> Facts:
+    """Everything templates name and answers are, read off the specification."""
     facts: Facts = {"object_colour": scene.things[0].colour, "camera": scene.camera, "motion": _motion(scene)}
     flashes, pops, jumps = scene.of_kind("flash"), scene.of_kind("pop"), scene.of_kind("jump")
     early, late = boundaries(scene.num_frames)
     facts |= {"early_s": _seconds(early / scene.fps), "late_s": _seconds(late / scene.fps)}
     if flashes:
-        colour = flashes[0].colour
-        asked = str(rng.choice([colour, rng.choice([other for other in COLOUR_NAMES if other != colour])]))
-        facts |= {"flash_colour": colour, "count": str(len(flashes)), "asked_colour": asked, "happens": "yes" if asked == colour else "no"}
+        facts |= {"flash_colour": flashes[0].colour, "count": str(len(flashes))}
     if pops:
         pop, middle = pops[0], scene.size_px / 2
         facts |= {"pop_colour": pop.colour, "when": when_class(pop.start, scene.num_frames)}
@@ -149,7 +166,7 @@ def facts_of(scene: Scene, rng: np.random.Generator) -> Facts:
 
 def phrases(scene: Scene) -> tuple[str, ...]:
     """Event phrases in order of time: the keywords of the clip, each part of its caption."""
-    facts, found = facts_of(scene, np.random.default_rng(0)), []
+    facts, found = facts_of(scene), []
     for event in scene.events:
         if event.kind == "flash" and event == scene.of_kind("flash")[0]:
             found.append(f"{facts['count']} {event.colour} {'flash' if facts['count'] == '1' else 'flashes'}")
