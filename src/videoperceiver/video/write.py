@@ -75,7 +75,7 @@ def _encode(container: OutputContainer, pairs: Iterable[tuple[np.ndarray, float]
             stream.codec_context.thread_count = 1 if height * width < 2**16 else 0  # threads cost more than a small picture
         if pixels.shape != shape:
             raise ValueError(f"got frames of shape {shape} and {pixels.shape}; expected one shape")
-        even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else pixels
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
         frame.pts, frame.time_base = round(float(at_s) * _TICKS_A_SECOND), Fraction(1, _TICKS_A_SECOND)
         container.mux(stream.encode(frame))
