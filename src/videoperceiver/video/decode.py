@@ -90,11 +90,11 @@ class Decoder:
         if self._index.is_ranked:
             yield from self._ranked(idx)
             return
-        for num_done, frame in enumerate(self._planned(ticks)):
-            if frame is None:
-                yield from self._in_order(ticks[num_done:])
-                return
-            yield frame, frame.pts * self._index.tick_s
+        waiting = ticks.tolist()[::-1]
+        for frame in self._planned(ticks):
+            yield frame, waiting.pop() * self._index.tick_s
+        if waiting:
+            yield from self._in_order(waiting)
 
     def _set_threads(self, num_wanted: int) -> None:
         if self._context.width * self._context.height * num_wanted < _SMALL_PX:
@@ -104,8 +104,8 @@ class Decoder:
         self._context.thread_type = "SLICE" if self._index.is_ranked else "AUTO"
         self._context.thread_count = self._num_threads
 
-    def _planned(self, ticks: np.ndarray) -> Iterator[av.VideoFrame | None]:
-        """The pictures at ticks, one stretch after the other; None as soon as one of them does not come unharmed."""
+    def _planned(self, ticks: np.ndarray) -> Iterator[av.VideoFrame]:
+        """The pictures at ticks, one stretch after the other; ends as soon as one of them does not come unharmed."""
         for stretch in plan(self._index.pts, self._index.is_key, ticks):
             self._context.flush_buffers()
             missing = list(stretch.ticks)
@@ -114,15 +114,15 @@ class Decoder:
                     missing.pop(0)
                     yield frame
             if missing:
-                yield None
                 return
 
     def _decode(self, packets: Iterator[av.Packet], wanted: set[int] | None = None) -> Iterator[av.VideoFrame]:
         """Feeds packets, then drains the decoder; with `wanted`, pictures nothing refers to are skipped unless wanted."""
         self._damage = None
-        skips = wanted is not None and self._context.codec.canonical_name in _SKIPS_EXACTLY
+        if self._context.codec.canonical_name not in _SKIPS_EXACTLY:
+            wanted = None
         for packet in chain(packets, [None]):
-            if skips and packet is not None:
+            if wanted is not None and packet is not None:
                 self._context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
             try:
                 yield from self._context.decode(packet)
@@ -143,26 +143,31 @@ class Decoder:
             if k in wanted:
                 yield frame, self._index.times[k] * self._index.tick_s
 
-    def _in_order(self, ticks: np.ndarray) -> Iterator[tuple[av.VideoFrame, float]]:
-        """The pictures on screen at ticks, out of a full decode; none twice."""
-        waiting, num_shown, shown = ticks.tolist()[::-1], 0, None
-        for frame in chain(self._restart(), [None]):
-            if frame is not None and (frame.pts is None or (shown is not None and frame.pts <= shown.pts)):
-                continue  # shown at no time of its own
-            if shown is not None:
-                is_due = False
-                while waiting and (frame is None or waiting[-1] < frame.pts):
-                    waiting.pop()
-                    is_due = True
-                if is_due:
-                    yield shown, shown.pts * self._index.tick_s
+    def _in_order(self, waiting: list[int]) -> Iterator[tuple[av.VideoFrame, float]]:
+        """The pictures on screen at some ticks (given last first), out of a full decode; none twice."""
+        shown: av.VideoFrame | None = None
+        shown_tick = 0
+        for frame, tick in chain(self._timed(), [(None, 2**63)]):
+            num_waiting = len(waiting)
+            while shown is not None and waiting and waiting[-1] < tick:
+                waiting.pop()
+            if shown is not None and len(waiting) < num_waiting:
+                yield shown, shown_tick * self._index.tick_s
             if not waiting:
                 return
-            if frame is not None:
-                is_gap = self._damage is not None and num_shown < np.searchsorted(self._index.times, frame.pts)
-                self._judge(frame.pts * self._index.tick_s, is_gap, frame)
-                num_shown += 1
-            shown = frame
+            shown, shown_tick = frame, tick
+
+    def _timed(self) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Every frame that has a time of its own, with its tick, from the start."""
+        num_shown, last = 0, -(2**63)
+        for frame in self._restart():
+            if frame.pts is None or frame.pts <= last:
+                continue
+            is_gap = self._damage is not None and num_shown < int(np.searchsorted(self._index.times, frame.pts))
+            self._judge(frame.pts * self._index.tick_s, is_gap, frame)
+            last = frame.pts
+            num_shown += 1
+            yield frame, last
 
     def _judge(self, at_s: float, is_gap: bool, frame: av.VideoFrame) -> None:
         """Rejects a video with damage before this frame, or in it."""

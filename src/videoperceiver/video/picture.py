@@ -56,7 +56,7 @@ class PictureConverter:
         # Area averaging is the only one of swscale's kernels that neither rings nor aliases when it shrinks a lot.
         kernel = Interpolation.AREA if resized else Interpolation.BILINEAR
         plane = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", interpolation=kernel, threads=1).planes[0]
-        pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : width * 3].reshape(height, width, 3)
+        pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, : width * 3].reshape(height, width, 3)
         if self._mirrored:
             pixels = pixels[:, ::-1]
         return np.rot90(pixels, self._turns) if self._turns else pixels

@@ -25,50 +25,10 @@ Source = str | os.PathLike[str] | bytes
 MAX_FRAME_PX = 2**26
 """Largest picture that is decoded, in pixels (8192 x 8192): one frame of it takes 200 MB as RGB."""
 
-_NOT_VIDEO = frozenset(
-    # fmt: off
-    {
-        "concat",
-        "concatf",
-        "dash",
-        "data",
-        "hls",
-        "image2",
-        "imf",
-        "lavfi",
-        "rtp",
-        "rtsp",
-        "sap",
-        "sdp",  # lead to other files or addresses
-        "adf",
-        "bin",
-        "idf",
-        "tty",
-        "xbin",  # text, drawn as pictures
-        "aqtitle",
-        "ass",
-        "ffmetadata",
-        "jacosub",
-        "lrc",
-        "microdvd",
-        "mpl2",
-        "mpsub",
-        "pjs",
-        "realtext",
-        "sami",
-        "scc",
-        "srt",
-        "stl",
-        "subviewer",
-        "subviewer1",
-        "sup",
-        "tedcaptions",
-        "vplayer",
-        "webvtt",  # subtitles
-    }
-    # fmt: on
-)
-_FORMATS = ",".join(sorted(av.format.formats_available - _NOT_VIDEO))
+_REFERS = "concat concatf dash data hls image2 imf lavfi rtp rtsp sap sdp"  # lead to other files or addresses
+_TEXT = "adf bin idf tty xbin"  # text, which FFmpeg draws as pictures
+_SUBTITLES = "aqtitle ass jacosub lrc microdvd mpl2 mpsub pjs realtext sami scc srt stl subviewer subviewer1 sup tedcaptions vplayer webvtt"
+_FORMATS = ",".join(sorted(av.format.formats_available - set(f"{_REFERS} {_TEXT} {_SUBTITLES} ffmetadata".split())))
 _MEDIA_ERRORS = (av.error.FFmpegError, OSError, EOFError, ValueError, OverflowError, ZeroDivisionError, RuntimeError, AssertionError)
 """What PyAV raises on damaged input; RuntimeError and AssertionError come from its own checks of the container's state."""
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Discard
 
 from videoperceiver.errors import VideoReadError
 from videoperceiver.video.decode import Decoder
@@ -69,7 +70,7 @@ class VideoTrack:
         stream.codec_context.options = {"max_pixels": container.options["max_pixels"]}
         for other in container.streams:
             if other is not stream:
-                other.discard = "ALL"
+                other.discard = Discard.all
         packets = PacketReader(container, stream, name)
         self._decoder = Decoder(stream, packets, num_threads)
         self.times_s = packets.index.times_s
