@@ -1,0 +1,184 @@
+"""The command line: reads arguments, calls a stage, says what came of it. No logic of its own; torch is imported inside the commands."""
+
+import errno
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from videoperceiver import __version__
+from videoperceiver.errors import VideoPerceiverError
+
+if TYPE_CHECKING:
+    from videoperceiver.runs import Run
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+class Boundary(TyperGroup):
+    """The one place where an error becomes a message: exit 2 for bad input, 130 for Ctrl-C, a traceback only for our own bugs."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except VideoPerceiverError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            say("Interrupted.", style="yellow")
+            raise typer.Exit(INTERRUPTED) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            from videoperceiver.runs import explain
+
+            fail(explain(error, Path(error.filename or ".")))
+
+
+app = typer.Typer(
+    cls=Boundary,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train video language models to see brief events.",
+)
+data = typer.Typer(no_args_is_help=True, help="Build a manifest from videos; check one before a long run.")
+app.add_typer(data, name="data")
+
+Recipe = Annotated[Path, typer.Argument(help="YAML file of the stage's fields.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Fields that replace the recipe's, e.g. optim.lr=1e-4.", show_default=False)]
+
+
+def main() -> None:
+    """Entry point of the `videoperceiver` script."""
+    app(prog_name="videoperceiver")
+
+
+def say(text: str, *, style: str = "") -> None:
+    """One message to stderr, markup off: it may hold a file's name."""
+    from rich.console import Console
+
+    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def fail(message: str) -> NoReturn:
+    """Say what was wrong and exit 2."""
+    say(f"Error: {message}", style="bold red")
+    raise typer.Exit(BAD_INPUT)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"videoperceiver {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more: -v what is done, -vv every detail.")] = 0,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    """Options before the command."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+    handler = RichHandler(console=Console(stderr=True), show_path=verbose > 1, show_time=verbose > 0, markup=False)
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel(logging.WARNING if verbose else logging.ERROR)
+
+
+@data.command("build")
+def data_build(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Stage 0: videos -> keywords -> key frames -> V' -> manifest."""
+    from videoperceiver.stages import DataConfig
+
+    def stage(config: DataConfig) -> "Run":
+        from videoperceiver.data.build import run
+
+        return run(config)
+
+    _run(stage, DataConfig, recipe, overrides)
+
+
+@app.command()
+def sft(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Stage 1: fine-tuning with the intermediate-layer contrastive loss."""
+    from videoperceiver.stages import SftConfig
+
+    def stage(config: SftConfig) -> "Run":
+        from videoperceiver.training.sft import run
+
+        return run(config)
+
+    _run(stage, SftConfig, recipe, overrides)
+
+
+@app.command()
+def grpo(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Stage 2: Comparative GRPO."""
+    from videoperceiver.stages import GrpoConfig
+
+    def stage(config: GrpoConfig) -> "Run":
+        from videoperceiver.training.grpo import run
+
+        return run(config)
+
+    _run(stage, GrpoConfig, recipe, overrides)
+
+
+@app.command()
+def evaluate(recipe: Recipe, overrides: Overrides = None) -> None:
+    """Answer a manifest's questions on V, on V' and on controls; score them."""
+    from videoperceiver.stages import EvaluateConfig
+
+    def stage(config: EvaluateConfig) -> "Run":
+        from videoperceiver.evaluation.evaluate import run
+
+        return run(config)
+
+    _run(stage, EvaluateConfig, recipe, overrides)
+
+
+def _run(stage: "Callable[[Any], Run]", config_class: type, recipe: Path, overrides: Sequence[str] | None) -> None:
+    from videoperceiver.config import load
+
+    config = load(config_class, recipe, overrides or ())
+    try:
+        run = stage(config)
+    except KeyboardInterrupt:
+        say(f"Interrupted. What is done stays in {config.output}; the same command continues it:\n  videoperceiver {shlex.join(sys.argv[1:])}", style="yellow")
+        raise typer.Exit(INTERRUPTED) from None
+    summary(run)
+
+
+def summary(run: "Run") -> None:
+    """The closing table of a stage, to stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = run.metrics()
+    table = Table("", "", show_header=False, box=None, pad_edge=False)
+    table.add_row("stage", run.stage)
+    table.add_row("status", run.status)
+    if rows:
+        table.add_row("steps", f"{rows[-1]['step'] + 1} in {rows[-1]['time_s']:.0f} s")
+        for name, value in rows[-1].items():
+            if name not in ("step", "time_s"):
+                table.add_row(name, "not a number" if value is None else f"{value:.4g}")
+    if rejects := run.rejects():
+        table.add_row("rejected samples", f"{len(rejects)}, with reasons in rejects.jsonl")
+    console = Console()
+    console.print(table)
+    console.print(f"run folder {run.folder}", markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""cli.py: fast help, one boundary for errors, exit codes, and what a person reads."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from videoperceiver import __version__, cli
+from videoperceiver.errors import MissingExtraError
+from videoperceiver.runs import Run
+
+COMMANDS = ["data build", "sft", "grpo", "evaluate"]
+
+
+def call(*arguments):
+    return CliRunner().invoke(cli.app, list(arguments), prog_name="videoperceiver")
+
+
+def test_help_and_version_import_nothing_heavy():
+    for arguments in ("['--help']", "['--version']", "['sft', '--help']", "['data', '--help']"):
+        code = (
+            f"import sys; sys.argv = ['videoperceiver', *{arguments}]\n"
+            "from videoperceiver.cli import main\n"
+            "try: main()\n"
+            "except SystemExit as end: assert not end.code\n"
+            "heavy = {'torch', 'transformers', 'av', 'scipy', 'numpy', 'pyarrow'} & set(sys.modules)\n"
+            "assert not heavy, heavy"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_help_is_fast():
+    def seconds():
+        start = time.perf_counter()
+        subprocess.run([Path(sys.executable).with_name("videoperceiver"), "--help"], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.6  # 0.25 s on an idle core; twice that on a shared one
+
+
+def test_version():
+    assert call("--version").stdout == f"videoperceiver {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_stage_has_help(command):
+    result = call(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert "KEY=VALUE" in result.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_missing_recipe_exits_2_with_its_name(command):
+    result = call(*command.split(), "nowhere.yaml")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: recipe nowhere.yaml: no such file")
+    assert "Traceback" not in result.stderr
+
+
+def test_a_typo_is_answered_with_the_nearest_name(tmp_path):
+    (tmp_path / "sft.yaml").write_text("batch_sise: 2\n")
+    result = call("sft", str(tmp_path / "sft.yaml"))
+    assert result.exit_code == 2
+    assert result.stderr.endswith("no field 'batch_sise' in SftConfig; did you mean 'batch_size'?\n")
+
+
+def test_an_unknown_command_exits_2():
+    result = call("stf")
+    assert result.exit_code == 2
+    assert "Did you mean 'sft'?" in result.stderr
+
+
+@dataclass(frozen=True)
+class Config:
+    output: str = "out"
+
+
+def boundary_around(error):
+    """The real boundary and options around a command that raises."""
+    app = typer.Typer(cls=cli.Boundary, pretty_exceptions_enable=False)
+    app.callback()(cli.options)
+
+    @app.command()
+    def stage():
+        raise error
+
+    @app.command()
+    def other():
+        pass
+
+    return CliRunner().invoke(app, ["stage"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (MissingExtraError("spacy", "text", "keyword extraction"), 2, "Run: pip install 'videoperceiver[text]'"),
+        (KeyboardInterrupt(), 130, "Interrupted."),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 2, "runs/a: the disk is full"),
+        (OSError(errno.EROFS, "Read-only file system", "runs/a"), 2, "runs/a: this folder cannot be written"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs/a"), 2, "runs/a: this folder cannot be written"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.mp4"), 2, "a.mp4: No such file or directory"),
+    ],
+)
+def test_the_boundary_says_it_in_words(error, code, words):
+    result = boundary_around(error)
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_our_own_bugs_keep_their_traceback():
+    result = boundary_around(ZeroDivisionError("a bug"))
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_the_summary_shows_the_last_scalars_and_the_folder(tmp_path, capsys):
+    run = Run.open_or_create(tmp_path / "run", Config(), stage="sft")
+    run.log(9, loss=0.25, accuracy=float("nan"))
+    run.finish()
+    cli.summary(run)
+    lines = [line.split(maxsplit=1) for line in map(str.strip, capsys.readouterr().out.splitlines())]
+    assert ["status", "finished"] in lines
+    assert ["sft/loss", "0.25"] in lines
+    assert ["sft/accuracy", "not a number"] in lines
+    assert lines[-1] == ["run", f"folder {run.folder}"]
+
+
+def test_ctrl_c_in_a_stage_says_how_to_continue(tmp_path):
+    """A stage that waits, under the real entry point, killed by a real SIGINT."""
+    (tmp_path / "sft.yaml").write_text("output: runs/a\ntrain: [x]\n")
+    code = (
+        "import sys, time, types\n"
+        "stage = types.ModuleType('videoperceiver.training.sft')\n"
+        "def run(config):\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+        "stage.run = run\n"
+        "sys.modules['videoperceiver.training'] = types.ModuleType('videoperceiver.training')\n"
+        "sys.modules['videoperceiver.training.sft'] = stage\n"
+        "from videoperceiver.cli import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code, "sft", "sft.yaml", "model.path=my model"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}) as child:
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(signal.SIGINT)
+        _, words = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert words == "Interrupted. What is done stays in runs/a; the same command continues it:\n  videoperceiver sft sft.yaml 'model.path=my model'\n"
