@@ -1,24 +1,13 @@
 """Accuracies with their intervals: a chart of dots on one shared scale, and tables that hold the same numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from videoperceiver.pages import words
 from videoperceiver.pages.html import render
-from videoperceiver.pages.records import Difference, Estimate, Model, Score
+from videoperceiver.pages.records import Column, Difference, Estimate, Model, Score
 from videoperceiver.pages.scales import Axis
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of an accuracy table: which scores it holds and what stands over it."""
-
-    slice: str
-    condition: str
-    heading: str
-    group: str = ""
 
 
 def accuracy_chart(
@@ -39,7 +28,7 @@ def accuracy_chart(
     return render("accuracy_chart", rows=rows, headings=[heading for _, heading in slices], chance=lines, marks=_MARKS)
 
 
-def accuracy_table(rows: Sequence[Model], scores: Sequence[Score], columns: Sequence[Column], *, caption: str, corner: str = "model") -> Markup:
+def accuracy_table(rows: Sequence[Model], scores: Sequence[Score], columns: Sequence[Column], *, caption: str, corner: str = "model", note: str = "") -> Markup:
     """Numbers with intervals and a small bar each.
 
     Args:
@@ -48,6 +37,7 @@ def accuracy_table(rows: Sequence[Model], scores: Sequence[Score], columns: Sequ
         columns: in order; neighbours with the same group share a spanning heading.
         caption: read above the table.
         corner: heading of the first column.
+        note: a sentence under the caption.
     """
     found = _index(scores)
     groups: list[list] = []
@@ -57,7 +47,9 @@ def accuracy_table(rows: Sequence[Model], scores: Sequence[Score], columns: Sequ
         else:
             groups.append([column.group, 1])
     body = [(row, [_cell(found.get((row.name, column.slice, column.condition))) for column in columns]) for row in rows]
-    return render("accuracy_table", body=body, columns=columns, groups=groups if any(name for name, _ in groups) else [], caption=caption, corner=corner)
+    return render(
+        "accuracy_table", body=body, columns=columns, groups=groups if any(name for name, _ in groups) else [], caption=caption, corner=corner, note=note
+    )
 
 
 def difference_table(differences: Sequence[Difference], *, caption: str) -> Markup:

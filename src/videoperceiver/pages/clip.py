@@ -1,12 +1,14 @@
 """One clip as a figure: timeline over filmstrip, a sentence in words, and what models answered."""
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from videoperceiver.pages import words
 from videoperceiver.pages.answers import answers
 from videoperceiver.pages.filmstrip import choose_columns, filmstrip, num_columns
 from videoperceiver.pages.html import render
-from videoperceiver.pages.records import ClipFigure
+from videoperceiver.pages.records import AnsweredQuestion, ClipFigure
 from videoperceiver.pages.timeline import timeline
 
 _OPERATOR_WORDS = {
@@ -20,8 +22,13 @@ _OPERATOR_WORDS = {
 }
 
 
-def clip_figure(clip: ClipFigure) -> Markup:
-    """Timeline and filmstrip of one clip on one time axis."""
+def clip_figure(clip: ClipFigure, questions: Sequence[AnsweredQuestion] | None = None) -> Markup:
+    """Timeline and filmstrip of one clip on one time axis.
+
+    Args:
+        clip: what to draw.
+        questions: shown in place of the clip's own.
+    """
     shown = choose_columns(clip.t_s, clip.source_idx, clip.keyframes_idx, num_columns(clip.frames))
     if clip.frames_idx is not None:
         kept = {int(index) for index in clip.frames_idx}
@@ -32,7 +39,7 @@ def clip_figure(clip: ClipFigure) -> Markup:
         timeline=timeline(clip.t_s, clip.scores, clip.keyframes_idx, clip.spans, clip.degraded_scores, replaced_idx=clip.replaced_idx, shown_idx=shown),
         strip=filmstrip(clip.frames, clip.t_s, clip.source_idx, keyframes_idx=clip.keyframes_idx, frames_idx=clip.frames_idx, columns=shown),
         sentence=describe_degradation(clip),
-        answers=answers(clip.answers),
+        answers=answers(clip.answers if questions is None else questions),
     )
 
 

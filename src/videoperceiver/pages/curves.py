@@ -29,8 +29,13 @@ def curves(group: CurveGroup) -> Markup:
         panels=[_panel(panel, data) for panel, data in drawn],
         names=list(group.series),
         missing=missing,
-        smoothed=any(len(x) >= SMOOTH_FROM for _, data in drawn for _, x, _ in data),
+        smoothed=any(_smoothed(panel, y) for panel, data in drawn for _, _, y in data),
     )
+
+
+def _smoothed(panel: CurvePanel, values: np.ndarray) -> bool:
+    """Whether a moving mean is drawn over these values."""
+    return panel.noisy and len(values) >= SMOOTH_FROM
 
 
 def _data(series: Mapping[str, Rows], key: str) -> list[tuple[int, np.ndarray, np.ndarray]]:
@@ -45,7 +50,7 @@ def _data(series: Mapping[str, Rows], key: str) -> list[tuple[int, np.ndarray, n
 
 
 def _panel(panel: CurvePanel, data: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> dict[str, object]:
-    means = [smooth(y, max(5, len(y) // 12)) if len(y) >= SMOOTH_FROM else y for _, _, y in data]
+    means = [smooth(y, max(5, len(y) // 12)) if _smoothed(panel, y) else y for _, _, y in data]
     raw = np.concatenate([y[np.isfinite(y)] for _, _, y in data])
     low, high = bounds(np.concatenate([*means, np.percentile(raw, [2, 98])]))
     up = Axis(low, high, TOP_PX + HEIGHT_PX, TOP_PX)
@@ -58,7 +63,7 @@ def _panel(panel: CurvePanel, data: Sequence[tuple[int, np.ndarray, np.ndarray]]
         "height": TOP_PX + HEIGHT_PX + 20,
         "base": TOP_PX + HEIGHT_PX,
         "top": TOP_PX,
-        "faint": [(index, lines(x, np.clip(y, low, high), across, up)) for index, x, y in data if len(y) >= SMOOTH_FROM],
+        "faint": [(index, lines(x, np.clip(y, low, high), across, up)) for index, x, y in data if _smoothed(panel, y)],
         "strong": [(index, lines(x, mean, across, up)) for (index, x, _), mean in zip(data, means, strict=True)],
         "levels": [(form(tick), round(up.place(tick), 1)) for tick in ticks(low, high, 4)],
         "marks": [(words.number(float(edge)), f"{place}%") for edge, place in ((across.low, 0), (across.high, 100))],

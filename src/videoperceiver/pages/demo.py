@@ -3,11 +3,11 @@
 from itertools import pairwise
 
 from videoperceiver.pages import words
-from videoperceiver.pages.accuracy import Column, accuracy_chart, accuracy_table, difference_table
+from videoperceiver.pages.accuracy import accuracy_chart, accuracy_table, difference_table
 from videoperceiver.pages.clip import clip_figure
 from videoperceiver.pages.curves import curves
 from videoperceiver.pages.html import page, render
-from videoperceiver.pages.records import DemoReport, Estimate, Model
+from videoperceiver.pages.records import Column, DemoReport, Estimate, Model
 from videoperceiver.pages.timing import timing
 
 SLICES = (("agree", "Cue agrees with the answer"), ("conflict", "Cue points to a wrong answer"))
@@ -41,6 +41,7 @@ def demo_page(report: DemoReport) -> str:
         real_clips=[clip_figure(clip) for clip in report.real_clips],
         timing=timing(report.phases) if report.phases else "",
         caveats=[*CAVEATS, *report.caveats],
+        settings=report.settings,
     )
     return page("VideoPerceiver demo", body, description=headline(report))
 

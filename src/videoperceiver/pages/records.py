@@ -143,11 +143,19 @@ class ClipFigure:
 
 @dataclass(frozen=True)
 class CurvePanel:
-    """One small multiple: a scalar of metrics.jsonl over the steps."""
+    """One small multiple: a scalar of metrics.jsonl over the steps.
+
+    Attributes:
+        key: its name there ("sft/loss").
+        title: what it is, in words.
+        percent: write it as a percentage.
+        noisy: draw a moving mean over long series; False for schedules, which have no noise.
+    """
 
     key: str
     title: str
     percent: bool = False
+    noisy: bool = True
 
 
 @dataclass(frozen=True)
@@ -207,3 +215,87 @@ class DemoReport:
     facts: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     caveats: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of an accuracy table: which scores it holds and what stands over it."""
+
+    slice: str
+    condition: str
+    heading: str
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """A table of accuracies: the score of a cell is found by (row name, column slice, column condition).
+
+    Attributes:
+        title: what is compared.
+        rows: one each; the description stands under the name.
+        columns: in order.
+        scores: missing ones read "not measured".
+        corner: heading of the first column.
+        note: a sentence over the table.
+    """
+
+    title: str
+    rows: Sequence[Model]
+    columns: Sequence[Column]
+    scores: Sequence[Score]
+    corner: str = "run"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run folder, told.
+
+    Attributes:
+        name: unique within the report.
+        stage: "data", "sft", "grpo", "evaluate", or "unknown".
+        facts: label -> value.
+        settings: flat dotted field -> value of its config.
+        missing: what the folder lacks, in words.
+        rejects: (reason, how many samples, one of them).
+    """
+
+    name: str
+    stage: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+    rejects: Sequence[tuple[str, int, str]] = ()
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A clip with questions that were answered wrongly; `clip` is None where its frames were not given."""
+
+    title: str
+    questions: Sequence[AnsweredQuestion]
+    clip: ClipFigure | None = None
+
+
+@dataclass(frozen=True)
+class RunsReport:
+    """Everything the report over run folders says.
+
+    Attributes:
+        runs: in the order given; the first evaluation is what later ones are compared with.
+        sentences: the findings in words, the most important first.
+        tables: accuracies.
+        differences: (caption, paired differences).
+        curves: one group a stage.
+        mistakes: wrong answers.
+        notes: what a reader must know to trust the numbers.
+    """
+
+    runs: Sequence[RunSummary]
+    sentences: Sequence[str] = ()
+    tables: Sequence[ScoreTable] = ()
+    differences: Sequence[tuple[str, Sequence[Difference]]] = ()
+    curves: Sequence[CurveGroup] = ()
+    mistakes: Sequence[Mistake] = ()
+    notes: Sequence[str] = ()

@@ -1,7 +1,6 @@
 """Numbers and text as a reader should see them: units, signs, intervals, and no control characters."""
 
 import math
-import re
 import unicodedata
 from collections.abc import Sequence
 from typing import TypeGuard
@@ -70,12 +69,14 @@ def signed(text: str) -> str:
 
 def number(value: object) -> str:
     """Any setting or scalar: floats with four significant digits, integers with separators from 10,000."""
+    if isinstance(value, list | tuple):
+        return ", ".join(number(item) for item in value) or "none"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return clean(value)
     if isinstance(value, float) and not value.is_integer():
         if not math.isfinite(value):
             return MISSING
-        return signed(re.sub(r"e([+-])0?", lambda match: "e" + match[1].strip("+"), f"{value:.4g}"))
+        return signed(_scientific(value) if 0 < abs(value) < 1e-3 else f"{value:.4g}")
     return signed(f"{int(value):,}" if abs(value) >= 10_000 else f"{int(value)}")
 
 
@@ -95,6 +96,12 @@ def interval(estimate: Estimate, digits: int = 1, sign: bool = False) -> str:
         return ""
     form = f"{'+' if sign else ''}.{digits}f"
     return signed(f"{100 * estimate.low:{form}} to {100 * estimate.high:{form}}")
+
+
+def _scientific(value: float) -> str:
+    """`2.5e-4`: the shortest mantissa of at most three digits."""
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def known(value: float | None) -> TypeGuard[float]:

@@ -1,0 +1,252 @@
+"""A report over run folders: what they measured, how they differ, what they got wrong. Reads files alone; starts no model.
+
+report = build_report(["runs/plain", "runs/stage1"], "report")     # report.html, report.md, report.json
+"""
+
+import dataclasses
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from videoperceiver.errors import ConfigError, VideoReadError
+from videoperceiver.evaluation.comparison import by_key, estimate, selected
+from videoperceiver.evaluation.saved import SavedRun, flat, read_saved
+from videoperceiver.evaluation.tables import ALL, CONDITIONS, accuracy_tables, differences_between, evidence
+from videoperceiver.pages import (
+    Answer,
+    AnsweredQuestion,
+    ClipFigure,
+    CurveGroup,
+    Difference,
+    Estimate,
+    Mistake,
+    RunsReport,
+    RunSummary,
+    curve_panels,
+    runs_markdown,
+    runs_page,
+    words,
+)
+from videoperceiver.runs import write_atomic
+
+FrameLookup = Callable[[str], ClipFigure | None]
+"""Sample id -> its clip as a figure, None where its frames are not at hand. May raise VideoReadError."""
+
+STAGES = {"sft": "Stage 1", "grpo": "Stage 2", "data": "Stage 0", "evaluate": "Evaluation"}
+PROTOCOL = ("split", "max_new_tokens", "model.max_pixels")
+"""Config fields of an evaluation that must agree for two runs to be compared."""
+MAX_SERIES = 4
+INTERVALS = (
+    "Intervals are at 95 % and clustered by video, because questions about one video are not independent. They do not cover training again with another seed."
+)
+
+
+def build_report(
+    run_folders: Sequence[str | Path], out: str | Path, *, frames: FrameLookup | None = None, max_mistakes: int = 8, force: bool = False
+) -> RunsReport:
+    """Read runs and write report.html, report.md and report.json.
+
+    Args:
+        run_folders: of any stages; the first evaluation is what the others are compared with.
+        out: folder, created.
+        frames: where the filmstrips beside wrong answers come from, see `figures.manifest_figures`; None leaves them out.
+        max_mistakes: clips with wrong answers shown, at most.
+        force: compare evaluations whose protocols differ.
+
+    Returns:
+        What the page says, for a summary in the terminal.
+
+    Raises:
+        RunError: a folder is no run, or a file in it is damaged.
+        ConfigError: two evaluations cannot be compared.
+    """
+    runs = read_saved(run_folders)
+    evaluations = [run for run in runs if run.predictions]
+    if not force:
+        _require_same_protocol(evaluations)
+    report = assemble(runs, frames=frames, max_mistakes=max_mistakes)
+    title = _title(runs, report)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "report.html", runs_page(report, title=title))
+    write_atomic(folder / "report.md", runs_markdown(report, title=title))
+    write_atomic(folder / "report.json", json.dumps(as_json(report, runs), indent=2, ensure_ascii=False) + "\n")
+    return report
+
+
+def assemble(runs: Sequence[SavedRun], *, frames: FrameLookup | None, max_mistakes: int) -> RunsReport:
+    """The report's contents, before any page."""
+    evaluations = [run for run in runs if run.predictions]
+    compared = [(f"{run.name} minus {evaluations[0].name}, on V", differences_between(evaluations[0], run)) for run in evaluations[1:]]
+    rests = ("What the answers rest on: accuracy on V minus accuracy on something else", evidence(evaluations))
+    differences = [(caption, items) for caption, items in [*compared, rests] if items]
+    mistakes, unread = _mistakes(evaluations, frames, max_mistakes)
+    return RunsReport(
+        runs=[_summary(run) for run in runs],
+        sentences=_sentences(evaluations, differences) or [_trained(run) for run in runs if run.metrics],
+        tables=accuracy_tables(evaluations),
+        differences=differences,
+        curves=_curves(runs),
+        mistakes=mistakes,
+        notes=[*_notes(runs, evaluations), *unread],
+    )
+
+
+def as_json(report: RunsReport, runs: Sequence[SavedRun]) -> dict[str, Any]:
+    """The numbers, for programs: shares between 0 and 1, null where not measured."""
+    return {
+        "runs": [{**dataclasses.asdict(summary), "folder": str(run.folder), "result": run.result} for summary, run in zip(report.runs, runs, strict=True)],
+        "sentences": list(report.sentences),
+        "tables": [
+            {"title": table.title, "scores": [{"row": s.model, "slice": s.slice, "condition": s.condition, **_numbers(s.estimate)} for s in table.scores]}
+            for table in report.tables
+        ],
+        "differences": [
+            {"title": caption, "rows": [{"label": item.label, **_numbers(item.estimate)} for item in items]} for caption, items in report.differences
+        ],
+        "notes": list(report.notes),
+    }
+
+
+def _numbers(value: Estimate) -> dict[str, float | int | None]:
+    return {key: None if isinstance(number, float) and not math.isfinite(number) else number for key, number in dataclasses.asdict(value).items()}
+
+
+def _require_same_protocol(evaluations: Sequence[SavedRun]) -> None:
+    for first, second in combinations(evaluations, 2):
+        left, right = ({**flat(run.config), "protocol": (run.result or {}).get("protocol")} for run in (first, second))
+        told = [key for key in (*PROTOCOL, "protocol") if left.get(key) is not None and right.get(key) is not None]
+        differing = [key for key in told if left[key] != right[key]]
+        if differing:
+            what = "; ".join(f"{key} is {left[key]!r} in one and {right[key]!r} in the other" for key in differing)
+            both = f"{first.folder} and {second.folder} were evaluated under different protocols"
+            raise ConfigError(f"{both} ({what}): evaluate both alike, or compare them with force")
+        known = by_key(first.predictions)
+        for row in second.predictions:
+            other = known.get((row["sample"], row["question"], row["condition"]))
+            if other is not None and other["reference"] != row["reference"]:
+                raise ConfigError(
+                    f"{first.folder} and {second.folder} disagree on the reference of question {row['question']!r} of sample {row['sample']!r} "
+                    f"({other['reference']!r}, {row['reference']!r}): evaluate both on one manifest, or compare them with force"
+                )
+
+
+# --- words ---
+
+
+def _title(runs: Sequence[SavedRun], report: RunsReport) -> str:
+    """The finding where there is one, else what is reported on."""
+    evaluations = [run.name for run in runs if run.predictions]
+    overall = [items[0] for _, items in report.differences if items[0].label == ALL]
+    if overall:
+        gap, names = overall[-1].estimate, f"{overall[-1].model} {{}} {overall[-1].against}"
+        if words.verdict(gap) == words.NO_DIFFERENCE:
+            return names.format("and") + " do not differ on V by more than this evaluation can show"
+        side = "above" if (gap.value or 0) > 0 else "below"
+        return names.format(f"is {words.points(abs(gap.value or 0)).lstrip('+')} points {side}") + " on V"
+    if len(evaluations) == 1 and report.sentences:
+        return report.sentences[0].rstrip(".")
+    return f"{'Run' if len(runs) == 1 else 'Runs'} {words.listing([run.name for run in runs], 4)}"
+
+
+def _sentences(evaluations: Sequence[SavedRun], differences: Sequence[tuple[str, Sequence[Difference]]]) -> list[str]:
+    text = []
+    for run in evaluations:
+        full, degraded = (estimate(selected(run.predictions, key)) for key in ("full", "degraded"))
+        if words.known(full.value):
+            on_degraded = f", {words.percent(degraded.value, 1)} on V′" if words.known(degraded.value) else ""
+            text.append(f"{run.name} answers {words.percent(full.value, 1)} of {words.plural(full.num or 0, 'scored question')} right on V{on_degraded}.")
+    for caption, items in differences:
+        if items[0].label == ALL:
+            gap = items[0].estimate
+            text.append(f"{caption}: {words.points(gap.value)} points ({words.interval(gap, sign=True) or 'no interval'}); {words.verdict(gap)}.")
+    return text
+
+
+def _trained(run: SavedRun) -> str:
+    key = f"{run.stage}/loss"
+    losses = [float(row[key]) for row in run.metrics if isinstance(row.get(key), int | float)]
+    course = f"; its loss went from {words.number(round(losses[0], 3))} to {words.number(round(losses[-1], 3))}" if losses else ""
+    return f"{run.name} logged {words.plural(len(run.metrics), 'step')}{course}."
+
+
+def _notes(runs: Sequence[SavedRun], evaluations: Sequence[SavedRun]) -> list[str]:
+    notes = [INTERVALS] if evaluations else []
+    notes += [f"{run.name} is {run.status}, not finished: its numbers are those of the part done." for run in runs if run.status in ("running", "interrupted")]
+    notes += [f"{run.name} lacks {words.listing(run.missing)}: what these would tell is left out here." for run in runs if run.missing]
+    for run in evaluations[1:]:
+        mine, first = (set(by_key(part.predictions)) for part in (run, evaluations[0]))
+        if mine != first:
+            notes.append(
+                f"{run.name} and {evaluations[0].name} share {len(mine & first):,} answers; {len(mine - first):,} and {len(first - mine):,} are in one alone. "
+                "Differences use the shared ones, the tables above all of each run."
+            )
+    return notes
+
+
+def _summary(run: SavedRun) -> RunSummary:
+    facts: dict[str, object] = {"status": run.status}
+    if run.metrics:
+        facts |= {"steps": run.metrics[-1].get("step", len(run.metrics)), "time": words.seconds(run.metrics[-1].get("time_s"))}
+    if run.predictions:
+        facts |= {"answers": len(run.predictions), "videos": len({row.get("video", row["sample"]) for row in run.predictions})}
+        counts = [row["num_frames"] for row in run.predictions if isinstance(row.get("num_frames"), int)]
+        if counts:
+            facts["frames a video"] = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    facts |= {name: str(run.metadata[name])[:19] for name in ("created", "git") if run.metadata.get(name)}
+    reasons = Counter(str(row.get("reason", "no reason given")) for row in run.rejects)
+    instance = {str(row.get("reason", "no reason given")): str(row.get("sample_id") or row.get("path") or "unnamed") for row in run.rejects}
+    rejects = [(reason, count, instance[reason]) for reason, count in reasons.most_common(12)]
+    return RunSummary(run.name, run.stage, facts, flat(run.config), run.missing, rejects)
+
+
+# --- curves and mistakes ---
+
+
+def _curves(runs: Sequence[SavedRun]) -> list[CurveGroup]:
+    groups = []
+    for stage in dict.fromkeys(run.stage for run in runs if run.metrics):
+        alike = [run for run in runs if run.metrics and run.stage == stage]
+        for first in range(0, len(alike), MAX_SERIES):
+            series = {run.name: run.metrics for run in reversed(alike[first : first + MAX_SERIES])}
+            groups.append(CurveGroup(f"{STAGES.get(stage, stage)}: {words.listing(list(series))}", series, curve_panels(series)))
+    return groups
+
+
+def _mistakes(evaluations: Sequence[SavedRun], frames: FrameLookup | None, limit: int) -> tuple[list[Mistake], list[str]]:
+    """Wrong answers of the last run, one clip after the other so that every family comes up, with what the other runs and V′ said."""
+    if not evaluations:
+        return [], []
+    wrong = [row for row in evaluations[-1].predictions if row["condition"] == "full" and row["score"] is not None and row["score"] < 0.5]
+    rank: Counter[str] = Counter()
+    order = []
+    for row in wrong:
+        order.append((rank[row.get("family", "")], row))
+        rank[row.get("family", "")] += 1
+    samples = list(dict.fromkeys(row["sample"] for _, row in sorted(order, key=lambda item: item[0])))[:limit]
+    known = [(run.name, by_key(run.predictions)) for run in evaluations]
+    mistakes, unread = [], []
+    for sample in samples:
+        rows = [row for row in wrong if row["sample"] == sample][:4]
+        questions = [_answered(row, known) for row in rows]
+        try:
+            clip = frames(sample) if frames else None
+        except VideoReadError as error:
+            clip, reason = None, f"No filmstrip beside some wrong answers: {error}"
+            unread.append(reason)
+        mistakes.append(Mistake(f"Sample {sample}", questions, clip))
+    return mistakes, unread
+
+
+def _answered(row: Mapping[str, Any], known: Sequence[tuple[str, Mapping[tuple[str, str, str], Mapping[str, Any]]]]) -> AnsweredQuestion:
+    answers = []
+    for name, rows in known:
+        for key in ("full", "degraded"):
+            other = rows.get((row["sample"], row["question"], key))
+            if other is not None and (key == "full" or name == known[-1][0]):
+                answers.append(Answer(name, str(other["completion"]), None if other["score"] is None else other["score"] >= 0.5, CONDITIONS[key]))
+    return AnsweredQuestion(str(row.get("text") or row["question"]), str(row["reference"]), tuple(answers))
