@@ -9,7 +9,7 @@ Version 1. Parquet carries the version in its metadata and the texts below in it
     source        string                 the dataset it came from
     t_s           list<double>           presentation times of the frames of V, source seconds, strictly increasing
     caption       string                 what happens, in words; may be empty
-    questions     list<struct>           id, text, answer, kind, family, options: list<string>
+    questions     list<struct>           id, text, answer, kind, family, options: list<string>, static: bool
     keywords      list<string>           event/action phrases
     spans         list<struct>           annotated events: start_s, end_s: double, label: string
     scores        list<double>           (T,) keyword relevance, or empty
@@ -47,7 +47,7 @@ def arrow_schema() -> "pa.Schema":
     types: dict[str, pa.DataType] = {
         **dict.fromkeys(("id", "video", "sha256", "split", "source", "caption"), text),
         "t_s": pa.list_(real),
-        "questions": pa.list_(pa.struct({"id": text, "text": text, "answer": text, "kind": text, "family": text, "options": pa.list_(text)})),
+        "questions": pa.list_(pa.struct({"id": text, "text": text, "answer": text, "kind": text, "family": text, "options": pa.list_(text), "static": pa.bool_()})),
         "keywords": pa.list_(text),
         "spans": pa.list_(pa.struct({"start_s": real, "end_s": real, "label": text})),
         "scores": pa.list_(real),
