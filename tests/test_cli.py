@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -133,6 +134,26 @@ def test_the_summary_shows_the_last_scalars_and_the_folder(tmp_path, capsys):
     assert ["sft/loss", "0.25"] in lines
     assert ["sft/accuracy", "not a number"] in lines
     assert lines[-1] == ["run", f"folder {run.folder}"]
+
+
+def test_data_check_lists_good_and_bad_clips_and_exits_1(tmp_path, clip_file):
+    clip_file(np.zeros((8, 32, 48, 3), np.uint8), 8, name="clips/good.mp4")
+    (tmp_path / "clips" / "bad.mp4").write_text("no video")
+    (tmp_path / "clips" / "notes.txt").touch()
+    result = call("data", "check", str(tmp_path / "clips"), "--num-workers", "1")
+    assert result.exit_code == 1
+    good, bad, closing = result.stdout.splitlines()
+    assert good == f"ok   {tmp_path}/clips/good.mp4: 4 frames, 0.00 to 0.75 s"
+    assert bad.startswith(f"BAD  {tmp_path}/clips/bad.mp4: ")
+    assert closing == "1 of 2 clips can be used, 4 frames; files that are no videos, left aside: 1"
+
+
+def test_wrong_paths_of_the_reading_commands_exit_2(tmp_path):
+    for arguments in (["data", "check", str(tmp_path / "nowhere")], ["report", str(tmp_path / "nowhere")]):
+        result = call(*arguments)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("Error: ")
+        assert str(tmp_path / "nowhere") in result.stderr
 
 
 def test_ctrl_c_in_a_stage_says_how_to_continue(tmp_path):

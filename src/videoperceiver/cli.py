@@ -108,6 +108,35 @@ def data_build(recipe: Recipe, overrides: Overrides = None) -> None:
     _run(stage, DataConfig, recipe, overrides)
 
 
+@data.command("check")
+def data_check(
+    source: Annotated[Path, typer.Argument(metavar="MANIFEST_OR_FOLDER", help="A .parquet or .jsonl manifest, or a folder of videos.", show_default=False)],
+    fps: Annotated[float, typer.Option(min=0.01, help="Sampling of bare videos; a manifest names its own frames.")] = 4.0,
+    num_workers: Annotated[int, typer.Option(min=1, help="Decoding processes.")] = 2,
+    deadline_s: Annotated[float, typer.Option(min=0.1, help="Seconds a clip may take.")] = 60.0,
+    memory_mb: Annotated[int, typer.Option(min=64, help="Memory a clip may take.")] = 2048,
+) -> None:
+    """Decode every clip once: what is bad, why, and what will be used. Exit 1 where something is bad."""
+    from videoperceiver.data.check import candidates, check
+    from videoperceiver.progress import stage_progress
+
+    clips, num_other = candidates(source, fps=fps)
+    verdicts = []
+    with stage_progress(f"check {source.name}", len(clips)) as advance:
+        for verdict in check(clips, num_workers=num_workers, deadline_s=deadline_s, memory_mb=memory_mb):
+            verdicts.append(verdict)
+            advance(f"{sum(v.problem is not None for v in verdicts)} bad")
+    good, bad = [v for v in verdicts if v.problem is None], [v for v in verdicts if v.problem is not None]
+    for verdict in good:
+        typer.echo(f"ok   {verdict.name}: {verdict.num_frames} frames, {verdict.start_s:.2f} to {verdict.end_s:.2f} s")
+    for verdict in bad:
+        typer.echo(f"BAD  {verdict.name}: {verdict.problem}")
+    aside = f"; files that are no videos, left aside: {num_other}" if num_other else ""
+    typer.echo(f"{len(good)} of {len(verdicts)} clips can be used, {sum(v.num_frames for v in good)} frames{aside}")
+    if bad:
+        raise typer.Exit(1)
+
+
 @app.command()
 def sft(recipe: Recipe, overrides: Overrides = None) -> None:
     """Stage 1: fine-tuning with the intermediate-layer contrastive loss."""
@@ -145,6 +174,23 @@ def evaluate(recipe: Recipe, overrides: Overrides = None) -> None:
         return run(config)
 
     _run(stage, EvaluateConfig, recipe, overrides)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; the first evaluation is the one compared with.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of report.html, report.md and report.json.")] = Path("report"),
+    manifest: Annotated[Path | None, typer.Option(help="Manifest of the questions, for filmstrips beside wrong answers.", show_default=False)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compare evaluations whose protocols differ.")] = False,
+) -> None:
+    """One page over run folders: what they measured, how they differ, what they got wrong."""
+    from videoperceiver.evaluation.figures import manifest_figures
+    from videoperceiver.evaluation.report import build_report
+
+    found = build_report(runs, out, frames=manifest_figures(manifest) if manifest else None, force=force)
+    for sentence in found.sentences:
+        typer.echo(sentence)
+    typer.echo(f"report {out / 'report.html'}")
 
 
 def _run(stage: "Callable[[Any], Run]", config_class: type, recipe: Path, overrides: Sequence[str] | None) -> None:

@@ -50,5 +50,8 @@ def test_a_manifest_is_checked_by_its_own_times_and_hash(folder):
 def test_wrong_sources_are_named(tmp_path):
     with pytest.raises(ManifestError, match="no video among its 0 files"):
         candidates(tmp_path, fps=4)
+    with pytest.raises(ManifestError, match="no such file or folder"):
+        candidates(tmp_path / "nowhere", fps=4)
+    (tmp_path / "clips.csv").touch()
     with pytest.raises(ManifestError, match=r"ends in \.parquet or \.jsonl"):
         candidates(tmp_path / "clips.csv", fps=4)

@@ -60,6 +60,8 @@ def candidates(source: str | Path, *, fps: float) -> tuple[list[Candidate], int]
         ManifestError: no such path, a malformed manifest, or a folder without a video.
     """
     source = Path(source)
+    if not source.exists():
+        raise ManifestError(f"{source}: no such file or folder; expected a .parquet or .jsonl manifest, or a folder of videos")
     if not source.is_dir():
         manifest = Manifest(source)
         return [Candidate(manifest.resolve(sample), {"t_s": sample.t_s} if sample.t_s else {"fps": fps}, sample) for sample in manifest], 0
