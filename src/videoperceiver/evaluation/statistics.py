@@ -1,0 +1,246 @@
+"""Intervals and tests for accuracies, with questions clustered by video, and the summary that result.json holds.
+
+Questions of one video are not independent: intervals resample videos, tests flip whole videos. Everything is seeded.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from videoperceiver.evaluation import metrics
+from videoperceiver.evaluation.metrics import Row
+
+LEVEL = 0.95
+_Z = 1.959963984540054  # of a two-sided 95 % normal interval
+_CHUNK = 4_000_000  # resampling weights held at once
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its 95 % interval.
+
+    Attributes:
+        value: NaN where nothing was scored.
+        low, high: NaN where fewer than two videos were scored.
+        num: answers it rests on.
+        num_videos: independent units it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    num: int
+    num_videos: int
+
+
+def wilson(successes: float, num: int) -> tuple[float, float]:
+    """95 % interval of a proportion of independent trials (Wilson 1927)."""
+    if num == 0:
+        return math.nan, math.nan
+    share, z2 = successes / num, _Z**2
+    centre = (share + z2 / (2 * num)) / (1 + z2 / num)
+    half = _Z / (1 + z2 / num) * math.sqrt(share * (1 - share) / num + z2 / (4 * num**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+class Slices:
+    """Means of many slices of the same videos, resampled together: one set of draws serves every slice.
+
+    Args:
+        num_resamples: of the bootstrap.
+        seed: of the draws.
+    """
+
+    def __init__(self, num_resamples: int = 2_000, seed: int = 0):
+        self.num_resamples, self.seed = num_resamples, seed
+        self._values: dict[tuple[str, ...], tuple[np.ndarray, Sequence[str]]] = {}
+        self._differences: set[tuple[str, ...]] = set()
+
+    def add(self, name: tuple[str, ...], values: Sequence[float], videos: Sequence[str], *, differences: bool = False) -> None:
+        """One slice: its values (N,), NaN ones left out, the video (N,) each belongs to, and whether they are differences and not shares."""
+        self._values[name] = (np.asarray(values, dtype=np.float64), videos)
+        if differences:
+            self._differences.add(name)
+
+    def estimates(self) -> dict[tuple[str, ...], Estimate]:
+        """Percentile intervals of every slice's mean.
+
+        A slice whose videos all have the same mean has no spread to resample, which is not certainty: the interval of a share is then
+        Wilson's over its videos, taken as one trial each, and that of a difference is NaN.
+        """
+        videos = sorted({video for _, names in self._values.values() for video in names})
+        index = {video: i for i, video in enumerate(videos)}
+        sums, counts = np.zeros((2, len(self._values), len(videos)))  # (slices, videos)
+        for row, (values, names) in enumerate(self._values.values()):
+            scored = ~np.isnan(values)
+            at = np.fromiter((index[name] for name in names), dtype=np.int64, count=len(names))[scored]
+            np.add.at(sums[row], at, values[scored])
+            np.add.at(counts[row], at, 1.0)
+        low, high = self._interval(sums, counts)
+        return {name: _estimate(sums[i], counts[i], low[i], high[i], name in self._differences) for i, name in enumerate(self._values)}
+
+    def _interval(self, sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends (slices,); a resample without any of a slice's videos is not counted for it."""
+        num_slices, num_videos = sums.shape
+        if num_videos < 2:
+            return np.full(num_slices, math.nan), np.full(num_slices, math.nan)
+        rng = np.random.default_rng(self.seed)
+        block = max(1, _CHUNK // num_videos)
+        means = []
+        for first in range(0, self.num_resamples, block):
+            size = min(block, self.num_resamples - first)
+            weights = rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), size=size).astype(np.float64)  # (block, videos)
+            num = weights @ counts.T  # (block, slices)
+            means.append(np.divide(weights @ sums.T, num, out=np.full_like(num, math.nan), where=num > 0))
+        tail = (1 - LEVEL) / 2
+        resampled = np.concatenate(means)  # (resamples, slices)
+        empty = np.isnan(resampled).all(axis=0)
+        resampled[:, empty] = 0.0
+        low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
+        return np.where(empty, math.nan, low), np.where(empty, math.nan, high)
+
+
+def _estimate(sums: np.ndarray, counts: np.ndarray, low: float, high: float, is_difference: bool) -> Estimate:
+    has = counts > 0
+    num, num_videos = int(counts.sum()), int(has.sum())
+    if num == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0, 0)
+    value = float(sums.sum() / num)
+    if num_videos < 2:
+        return Estimate(value, math.nan, math.nan, num, num_videos)
+    if np.ptp(sums[has] / counts[has]) == 0:
+        bounds = (math.nan, math.nan) if is_difference else wilson(value * num_videos, num_videos)
+        return Estimate(value, *bounds, num, num_videos)
+    return Estimate(value, float(low), float(high), num, num_videos)
+
+
+def clustered_mean(values: Sequence[float], videos: Sequence[str], *, differences: bool = False, num_resamples: int = 10_000, seed: int = 0) -> Estimate:
+    """Mean of shares or differences (N,) and its 95 % interval by resampling videos (N,); NaN values are left out."""
+    slices = Slices(num_resamples, seed)
+    slices.add((), values, videos, differences=differences)
+    return slices.estimates()[()]
+
+
+def permutation_test(differences: Sequence[float], videos: Sequence[str], *, num_permutations: int = 10_000, seed: int = 0) -> float:
+    """Two-sided p-value of a mean paired difference, flipping the sign of whole videos.
+
+    Args:
+        differences: (N,) of two runs on the same questions; NaN ones are left out.
+        videos: (N,).
+        num_permutations: random sign flips; all 2^V of them are enumerated where that is fewer.
+        seed: of the flips.
+
+    Returns:
+        p in (0, 1]; 1 where nothing differs. Random flips count the observed one, so that p is never 0.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    scored = ~np.isnan(values)
+    _, at = np.unique(np.asarray(videos)[scored], return_inverse=True)
+    sums = np.bincount(at, weights=values[scored])  # (V,)
+    sums = sums[sums != 0]
+    observed = abs(sums.sum()) - 1e-12
+    if not len(sums):
+        return 1.0
+    if 2 ** len(sums) <= num_permutations:
+        signs = 1 - 2 * ((np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1)
+        return float((np.abs(signs @ sums) >= observed).mean())
+    rng = np.random.default_rng(seed)
+    block, extreme = max(1, _CHUNK // len(sums)), 0
+    for first in range(0, num_permutations, block):
+        signs = rng.integers(0, 2, size=(min(block, num_permutations - first), len(sums))) * 2 - 1
+        extreme += int((np.abs(signs @ sums) >= observed).sum())
+    return (extreme + 1) / (num_permutations + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for being several (Holm 1979), in the order given."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired difference between two sets of rows.
+
+    Attributes:
+        difference: mean score of the first minus the second, with its interval.
+        p_value: of `permutation_test`.
+    """
+
+    difference: Estimate
+    p_value: float
+
+
+def compare(rows: Sequence[Row], others: Sequence[Row], *, seed: int = 0) -> Comparison:
+    """Is the first better than the second on the questions both answered?
+
+    Raises:
+        ValueError: nothing is shared, or a question occurs twice on one side.
+    """
+    pairs = metrics.matched(rows, others)
+    differences = [metrics.score(a) - metrics.score(b) for a, b in pairs]
+    videos = [a["video"] for a, _ in pairs]
+    return Comparison(clustered_mean(differences, videos, differences=True, seed=seed), permutation_test(differences, videos, seed=seed))
+
+
+def summarize(rows: Sequence[Row], *, seed: int = 0) -> dict[str, Any]:
+    """What result.json holds; NaN becomes null.
+
+    Returns:
+        accuracy: condition -> {"all": E, "family": {name: E}, "static": {"True"|"False": E}, "tags": {"cue=agree": E}}, E being an
+            `Estimate` as a mapping.
+        gap: condition other than "full" -> the same shape: accuracy under "full" minus accuracy under it on the same questions.
+        unparsed: condition -> share of closed questions that could not be read (they count as wrong above).
+        majority: {"all", "family"}: accuracy of the best constant answer a family.
+        num_questions, num_videos: under "full", or under all conditions where there is no "full".
+    """
+    conditions = metrics.grouped(rows, "condition")
+    slices = Slices(seed=seed)
+    for condition, group in conditions.items():
+        for name, part in _cut(group).items():
+            slices.add(("accuracy", condition, *name), [metrics.score(row) for row in part], [row["video"] for row in part])
+    for condition, group in conditions.items():
+        if condition == "full" or "full" not in conditions:
+            continue
+        other = {(row["sample"], row["question"]): metrics.score(row) for row in group}
+        for name, part in _cut([row for row in conditions["full"] if (row["sample"], row["question"]) in other]).items():
+            gaps = [metrics.score(row) - other[row["sample"], row["question"]] for row in part]
+            slices.add(("gap", condition, *name), gaps, [row["video"] for row in part], differences=True)
+    asked = conditions.get("full", list(rows))
+    result: dict[str, Any] = {"accuracy": {}, "gap": {}}
+    for (table, condition, kind, name), estimate in slices.estimates().items():
+        cell = {key: _null(value) for key, value in asdict(estimate).items()}
+        place = result[table].setdefault(condition, {"all": None, "family": {}, "static": {}, "tags": {}})
+        place.update({kind: cell}) if kind == "all" else place[kind].update({name: cell})
+    return result | {
+        "unparsed": {condition: _null(metrics.unparsed_rate(group)) for condition, group in conditions.items()},
+        "majority": {
+            "all": _null(metrics.majority_accuracy(asked)),
+            "family": {name: _null(metrics.majority_accuracy(group)) for name, group in metrics.grouped(asked, "family").items()},
+        },
+        "num_questions": len(asked),
+        "num_videos": len({row["video"] for row in asked}),
+    }
+
+
+def _cut(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Every slice of the summary: (kind, name) -> rows."""
+    cuts = {("all", ""): list(rows)}
+    for kind in ("family", "static"):
+        cuts |= {(kind, name): part for name, part in metrics.grouped(rows, kind).items()}
+    for tag in sorted({tag for row in rows for tag in row["tags"]}):
+        groups = metrics.grouped(rows, f"tags.{tag}")
+        if len(groups) <= 20:  # a tag with a value of its own for every clip is no slice
+            cuts |= {("tags", f"{tag}={name}"): part for name, part in groups.items()}
+    return cuts
+
+
+def _null(value: Mapping[str, Any] | float) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
