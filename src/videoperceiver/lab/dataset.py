@@ -8,8 +8,8 @@ from typing import cast
 import numpy as np
 
 from videoperceiver.lab import scenes, tasks
+from videoperceiver.lab.difficulty import NAME, Cue, Difficulty, Split, difficulty_named
 from videoperceiver.lab.render import render
-from videoperceiver.lab.scenes import Cue, Difficulty, Split
 from videoperceiver.types import Sample
 from videoperceiver.video.write import write_mp4
 
@@ -55,7 +55,7 @@ def render_dataset(
     Raises:
         ConfigError: for an unknown difficulty or family.
     """
-    folder, level = Path(folder), scenes.difficulty_named(difficulty)
+    folder, level = Path(folder), difficulty_named(difficulty)
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     samples = []
     for index in range(num_clips):
@@ -69,7 +69,7 @@ def render_dataset(
                 video=video,
                 sha256=hashlib.sha256((folder / video).read_bytes()).hexdigest(),
                 split=split,
-                source=scenes.NAME,
+                source=NAME,
                 t_s=tuple(frame / scene.fps for frame in range(scene.num_frames)),
                 caption=tasks.caption(scene),
                 questions=tasks.questions(scene, families, seed=number, list_options=list_options),
@@ -95,6 +95,6 @@ def scene_of(sample: Sample, difficulty: Difficulty | None = None) -> scenes.Dra
         sample: one of `render_dataset`'s.
         difficulty: needed where it was no preset.
     """
-    level = difficulty or scenes.difficulty_named(sample.tags["difficulty"])
+    level = difficulty or difficulty_named(sample.tags["difficulty"])
     split, cue = cast(Split, sample.split), cast(Cue, sample.tags["cue"])
     return scenes.draw(sample.seed, level, split=split, cue=cue, reliability=float(sample.tags["reliability"]))

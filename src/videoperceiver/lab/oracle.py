@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import fftconvolve
 
-from videoperceiver.lab import tasks
+from videoperceiver.lab import accidents, signals, tasks
 from videoperceiver.lab.dataset import scene_of
-from videoperceiver.lab.render import COLOURS, GREY, STRIP_COLOURS, TINT, Event, Scene, render
-from videoperceiver.lab.scenes import ANSWERS, COLOUR_NAMES, Difficulty
+from videoperceiver.lab.difficulty import Difficulty
+from videoperceiver.lab.render import COLOUR_NAMES, COLOURS, GREY, STRIP_COLOURS, TINT, Event, Scene, render
+from videoperceiver.lab.scenes import STORIES
 from videoperceiver.types import Question, Sample
 from videoperceiver.video.read import read_clip
 
@@ -64,12 +65,22 @@ def _remove_flashes(pixels: np.ndarray, known: np.ndarray) -> tuple[list[Event],
     return [Event("flash", a, b - a, COLOUR_NAMES[Counter(which[a:b]).most_common(1)[0][0]], float(contrast[a])) for a, b in _runs(contrast > 0)], clean
 
 
+def possible_moves(scenery: Scene) -> list[Event]:
+    """Jumps, swaps and hits as the stories draw them, sizes being typical."""
+    size = scenery.size_px
+    reaches = [signals.JUMP * size, accidents.SWERVE * size]
+    moves = [Event("jump", 0, x_px=x * reach, y_px=y * reach) for reach in reaches for x, y in ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))]
+    if len(scenery.things) > 1:
+        touch = 0.95 * (scenery.things[0].radius_px + scenery.things[1].radius_px)
+        moves += [Event("hit", 0, x_px=x * touch, y_px=y * touch) for x, y in ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))]
+        moves.append(Event("swap", 0))
+    return moves
+
+
 def _find_moves(scenery: Scene, pixels: np.ndarray, known: np.ndarray) -> tuple[list[Event], np.ndarray]:
     """Jumps and swaps, and the scenery with them: in each frame the arrangement of things that explains the pixels best."""
-    reach, num_frames = 0.28 * scenery.size_px, scenery.num_frames
-    candidates = [Event("jump", 0, num_frames, x_px=x, y_px=y) for x, y in ((-reach, 0.0), (reach, 0.0), (0.0, -reach), (0.0, reach))]
-    if len(scenery.things) > 1:
-        candidates.append(Event("swap", 0, num_frames))
+    num_frames = scenery.num_frames
+    candidates = [replace(event, start=0, length=num_frames) for event in possible_moves(scenery)]
     arranged = np.stack([known, *(render(replace(scenery, events=(event,))).astype(np.float32) for event in candidates)])  # (C, T, H, W, 3)
     error = np.minimum(np.abs(pixels - arranged), 40).sum((2, 3, 4))  # (C, T), robust: a pop may be there too
     error[0] -= 0.02 * error[0].mean()  # nothing moved, unless something clearly did
@@ -149,8 +160,11 @@ def static_cues(frames: np.ndarray) -> Mapping[str, str]:
     tint = _nearest(np.median(frame.reshape(-1, 3), 0), GREY + TINT * (palette - GREY))
     read = {"top": frame[:width], "bottom": frame[-width:], "left": frame[width:-width, :width]}
     says = {edge: _nearest(np.median(part.reshape(-1, 3), 0), strips) for edge, part in read.items()}
-    found = {"flash_colour": square, "pop_colour": tint, "count": says["top"], "when": says["bottom"], "order": min(says["left"], 1)}
-    return {family: ANSWERS[family][index] for family, index in found.items()} | {"object_colour": COLOUR_NAMES[square]}
+    says |= {"square": square, "tint": tint}
+    found = {"object_colour": COLOUR_NAMES[square]}
+    for story in STORIES.values():
+        found |= {family: story.ANSWERS[family][min(says[cue], len(story.ANSWERS[family]) - 1)] for family, cue in story.CUES.items()}
+    return found
 
 
 def baseline_accuracy(folder: str | Path, samples: Sequence[Sample], answerers: Mapping[str, Answerer]) -> dict[str, dict[str, float]]:

@@ -9,11 +9,12 @@ from typing import Literal
 
 import numpy as np
 
-EventKind = Literal["flash", "pop", "jump", "swap"]
+EventKind = Literal["flash", "pop", "jump", "swap", "hit"]
 Shape = Literal["square", "disc"]
 CameraKind = Literal["still", "left", "right", "up", "down", "in", "out", "shake"]
 
 COLOURS: dict[str, tuple[int, int, int]] = {"red": (224, 48, 48), "green": (40, 176, 72), "blue": (48, 92, 232), "yellow": (236, 200, 40)}
+COLOUR_NAMES = tuple(COLOURS)
 STRIP_COLOURS: tuple[tuple[int, int, int], ...] = ((40, 200, 210), (205, 70, 205), (236, 236, 236))
 GREY = 108.0
 TINT = 0.16  # how far the grey background leans towards its tint
@@ -48,15 +49,16 @@ class Event:
     """Something that is there in frames `start` to `start + length - 1` and nowhere else.
 
     Attributes:
-        kind: flash = the whole frame leans towards a colour; pop = a small disc appears; jump = a thing is elsewhere; swap = two things exchange places.
+        kind: flash = the whole frame leans towards a colour; pop = a small disc appears; jump = a thing is elsewhere;
+            swap = two things exchange places; hit = thing 1 touches thing 0.
         start: first frame.
         length: number of frames.
         colour: of a flash or a pop.
         alpha: contrast of a flash or a pop, 0 (nothing) to 1 (opaque).
-        x_px: centre of a pop, or displacement of a jump.
-        y_px: centre of a pop, or displacement of a jump.
+        x_px: centre of a pop, displacement of a jump, or where thing 1 is from thing 0 in a hit.
+        y_px: the same, downwards.
         radius_px: of a pop.
-        thing: index of the thing that jumps; a swap is always of things 0 and 1.
+        thing: index of the thing that jumps; swaps and hits are of things 0 and 1.
     """
 
     kind: EventKind
@@ -134,17 +136,19 @@ def render(scene: Scene) -> np.ndarray:
 
 
 def screen_positions(scene: Scene) -> list[np.ndarray]:
-    """Where each thing's centre is seen, jumps, swaps and camera included: one (T, 2) array of pixels a thing."""
+    """Where each thing's centre is seen, jumps, hits, swaps and camera included: one (T, 2) array of pixels a thing."""
     offset, zoom = _view(scene)
     middle = scene.size_px / 2
     return [(centres - offset - middle) * zoom[:, None] + middle for centres in _centres(scene)]
 
 
 def _centres(scene: Scene) -> list[np.ndarray]:
-    """Centres of all things with jumps and swaps applied, each (T, 2)."""
+    """Centres of all things with jumps, hits and swaps applied, each (T, 2)."""
     centres = [thing.positions(scene.num_frames) for thing in scene.things]
     for event in scene.of_kind("jump"):
         centres[event.thing][event.frames] += (event.x_px, event.y_px)
+    for event in scene.of_kind("hit"):
+        centres[1][event.frames] = centres[0][event.frames] + (event.x_px, event.y_px)
     for event in scene.of_kind("swap"):
         first = centres[0][event.frames].copy()
         centres[0][event.frames] = centres[1][event.frames]

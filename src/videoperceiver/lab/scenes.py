@@ -1,97 +1,25 @@
-"""TransientEvents-v1: which scenes are drawn. Answers first, then events that have them, then static cues that do or do not tell them.
+"""Which scenes are drawn: answers first, then events that have them, then static cues that do or do not tell them.
 
-A clip holds 1-3 whole-frame flashes of one colour, all before or all after one pop. Five families have a static cue each (`CUES`): with
-`cue="shortcut"` the cue states the answer with probability `reliability`, with "agree" always, with "conflict" never, with
-"independent" by chance. The cue is drawn from a random stream of its own, so clips of one seed differ in their cues and in nothing else.
+Each story (`signals`, `accidents`) names its answer classes and the static cue of each: with `cue="shortcut"` the cue states the answer
+with probability `reliability`, with "agree" always, with "conflict" never, with "independent" by chance. Cues come from a random stream
+of their own, so clips of one seed differ in their cues and in nothing else.
 """
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
-from videoperceiver.errors import ConfigError
-from videoperceiver.lab.render import COLOURS, CameraKind, Event, Scene, Thing, screen_positions
+from videoperceiver.lab import accidents, signals
+from videoperceiver.lab.difficulty import Cue, Difficulty, Split, Story
+from videoperceiver.lab.render import COLOUR_NAMES, STRIP_COLOURS, Scene
 
-NAME = "TransientEvents-v1"
-Cue = Literal["independent", "shortcut", "agree", "conflict"]
-Split = Literal["train", "validation", "test"]
+STORIES: dict[Story, Any] = {"signals": signals, "accident": accidents}
+"""Modules with ANSWERS, CUES, draw_things and draw_events."""
 
-COLOUR_NAMES = tuple(COLOURS)
-ANSWERS: dict[str, tuple[str, ...]] = {
-    "flash_colour": COLOUR_NAMES,
-    "pop_colour": COLOUR_NAMES,
-    "count": ("1", "2", "3"),
-    "when": ("early", "middle", "late"),
-    "order": ("flash", "pop"),
-}
-"""The answer class of every family that a static cue can tell."""
-
-CUES = {"flash_colour": "colour of the square", "pop_colour": "tint of the background", "count": "top strip", "when": "bottom strip", "order": "left strip"}
-"""What tells each family's answer without the event."""
-
-SPLIT_SHARE: dict[str, range] = {"train": range(80), "validation": range(80, 90), "test": range(90, 100)}
-"""Event specifications are divided among the splits by hash: none is in two."""
-
-MOTIONS = ("left", "right", "up", "down", "circle", "still")
-
-
-@dataclass(frozen=True)
-class Difficulty:
-    """How hard the events are to see; every range is inclusive and drawn from uniformly.
-
-    Attributes:
-        num_frames: T.
-        size_px: height and width of the clip.
-        fps: frames a second.
-        lengths: event lengths in frames to draw from.
-        flash_alpha: contrast of flashes.
-        pop_alpha: contrast of pops.
-        noise: standard deviation of the pixel noise in grey levels.
-        crf: H.264 quality, 0 = lossless but for the colour conversion.
-        pix_fmt: yuv444p keeps small coloured things; yuv420p halves the colour's resolution as ordinary video does.
-        num_distractors: moving discs that nothing is asked about.
-        cameras: camera motions to draw from.
-        extra_share: share of clips in which the square jumps, and share in which square and disc swap (adds a disc).
-    """
-
-    num_frames: int = 16
-    size_px: int = 32
-    fps: float = 4.0
-    lengths: tuple[int, ...] = (1,)
-    flash_alpha: tuple[float, float] = (0.2, 0.6)
-    pop_alpha: tuple[float, float] = (0.4, 1.0)
-    noise: float = 1.5
-    crf: int = 0
-    pix_fmt: str = "yuv444p"
-    num_distractors: int = 0
-    cameras: tuple[CameraKind, ...] = ("still",)
-    extra_share: float = 0.0
-
-    def __post_init__(self):
-        if self.num_frames < 16 or not self.lengths or not all(1 <= length <= 3 for length in self.lengths):
-            raise ConfigError(
-                f"got num_frames={self.num_frames}, lengths={self.lengths}; {NAME} needs at least 16 frames (three flashes and a pop must fit"
-                " into an early or late part) and event lengths of 1 to 3 frames"
-            )
-
-
-FAINT = {"flash_alpha": (0.025, 0.085), "pop_alpha": (0.05, 0.17)}
-DIFFICULTIES: dict[str, Difficulty] = {
-    "bright": Difficulty(lengths=(1, 2, 3)),
-    "brief": Difficulty(lengths=(1, 2)),
-    "dim": Difficulty(flash_alpha=(0.03, 0.1), pop_alpha=(0.06, 0.2)),
-    "faint": Difficulty(**FAINT),
-    "mixed": Difficulty(lengths=(1, 2, 3), extra_share=0.5),
-    "crowded": Difficulty(num_distractors=3, extra_share=0.5),
-    "moving": Difficulty(cameras=("still", "left", "right", "up", "down", "in", "out", "shake"), extra_share=0.5),
-    "compressed": Difficulty(crf=23, pix_fmt="yuv420p"),
-    "long": Difficulty(num_frames=300, fps=25.0),
-    "long-faint": Difficulty(num_frames=300, fps=25.0, **FAINT),
-}
-"""Presets. bright, brief, faint and dim are the lab's training stages; the rest vary one thing at a time."""
+CUE_VALUES = {"square": len(COLOUR_NAMES), "tint": len(COLOUR_NAMES), "top": len(STRIP_COLOURS), "bottom": len(STRIP_COLOURS), "left": 2}
+"""How many looks each static cue can have."""
 
 
 @dataclass(frozen=True)
@@ -107,19 +35,6 @@ class Drawn:
     hints: Mapping[str, str]
 
 
-def difficulty_named(name: str | Difficulty) -> Difficulty:
-    """A preset by its name, or the given difficulty itself.
-
-    Raises:
-        ConfigError: for a name that is no preset.
-    """
-    if isinstance(name, Difficulty):
-        return name
-    if name not in DIFFICULTIES:
-        raise ConfigError(f"difficulty {name!r} is unknown; {NAME} has {', '.join(DIFFICULTIES)}")
-    return DIFFICULTIES[name]
-
-
 def draw(seed: int, difficulty: Difficulty, *, split: Split = "train", cue: Cue = "independent", reliability: float = 0.88) -> Drawn:
     """Draw one clip's scene.
 
@@ -133,36 +48,25 @@ def draw(seed: int, difficulty: Difficulty, *, split: Split = "train", cue: Cue 
     Returns:
         The scene and its hints.
     """
+    story = STORIES[difficulty.story]
     event_rng, look_rng, cue_rng = (np.random.default_rng([seed, stream]) for stream in range(3))
-    answer = {family: int(event_rng.integers(len(options))) for family, options in ANSWERS.items()}
-    hint = {family: _hint(answer[family], len(options), cue, reliability, cue_rng) for family, options in ANSWERS.items()}
+    answer = {family: int(event_rng.integers(len(options))) for family, options in story.ANSWERS.items()}
+    hint = {family: _hint(answer[family], len(options), cue, reliability, cue_rng) for family, options in story.ANSWERS.items()}
+    look = {name: int(cue_rng.integers(num_values)) for name, num_values in CUE_VALUES.items()} | {story.CUES[family]: hint[family] for family in hint}
     scene = Scene(
         seed=seed,
         num_frames=difficulty.num_frames,
         size_px=difficulty.size_px,
         fps=difficulty.fps,
-        tint=COLOUR_NAMES[hint["pop_colour"]],
-        things=_draw_things(COLOUR_NAMES[hint["flash_colour"]], difficulty, look_rng),
-        strips=(("top", hint["count"]), ("bottom", hint["when"]), ("left", hint["order"])),
+        tint=COLOUR_NAMES[look["tint"]],
+        things=story.draw_things(COLOUR_NAMES[look["square"]], difficulty, look_rng),
+        strips=(("top", look["top"]), ("bottom", look["bottom"]), ("left", look["left"])),
         camera=difficulty.cameras[look_rng.integers(len(difficulty.cameras))],
         noise=difficulty.noise,
     )
-    events = _draw_events(answer, scene, difficulty, split, event_rng)
-    events += _draw_extras(scene.things, events, difficulty, event_rng)
+    events = story.draw_events(answer, scene, difficulty, split, event_rng)
     scene = replace(scene, events=tuple(sorted(events, key=lambda event: event.start)))
-    return Drawn(scene, {family: options[hint[family]] for family, options in ANSWERS.items()})
-
-
-def boundaries(num_frames: int) -> tuple[int, int]:
-    """First frame that is no longer early and first frame that is late; the same number of frames is early as late."""
-    early = round(num_frames * 3 / 8)
-    return early, num_frames - early
-
-
-def when_class(start: int, num_frames: int) -> str:
-    """early, middle or late, by an event's first frame."""
-    early, late = boundaries(num_frames)
-    return "early" if start < early else "late" if start >= late else "middle"
+    return Drawn(scene, {family: options[hint[family]] for family, options in story.ANSWERS.items()})
 
 
 def _hint(answer: int, num_options: int, cue: Cue, reliability: float, rng: np.random.Generator) -> int:
@@ -172,133 +76,3 @@ def _hint(answer: int, num_options: int, cue: Cue, reliability: float, rng: np.r
         return int(any_value)
     right = {"agree": True, "conflict": False, "shortcut": chance < reliability}[cue]
     return int(answer if right else wrong)
-
-
-def _draw_events(answer: Mapping[str, int], scene: Scene, difficulty: Difficulty, split: Split, rng: np.random.Generator) -> list[Event]:
-    """Flashes and the pop for the given answers, redrawn until their specification falls into the split's share."""
-    size = difficulty.size_px
-    radius = size * 3 / 32
-    flash_alpha, pop_alpha = rng.uniform(*difficulty.flash_alpha), rng.uniform(*difficulty.pop_alpha)
-    flash_colour, pop_colour = COLOUR_NAMES[answer["flash_colour"]], COLOUR_NAMES[answer["pop_colour"]]
-    while True:
-        pop_start, pop_length, flashes = _place(answer, difficulty, rng)
-        x, y = _clear_place(scene, slice(pop_start, pop_start + pop_length), rng)
-        key = repr((flash_colour, pop_colour, flashes, pop_start, pop_length, x, y))
-        if zlib.crc32(key.encode()) % 100 in SPLIT_SHARE[split]:
-            break
-    events = [Event("flash", start, length, flash_colour, flash_alpha) for start, length in flashes]
-    return [*events, Event("pop", pop_start, pop_length, pop_colour, pop_alpha, x, y, radius)]
-
-
-def _clear_place(scene: Scene, frames: slice, rng: np.random.Generator) -> tuple[float, float]:
-    """Of 16 random places for a pop's centre, one clear of all things in the given frames, or the clearest; never on a middle line."""
-    size = scene.size_px
-    places = rng.uniform(size * 7 / 32, size * 25 / 32, (16, 2)).round(1)
-    seen = np.concatenate([centres[frames] for centres in screen_positions(scene)])  # (things x frames, 2)
-    gap = np.abs(places[:, None] - seen).max(-1).min(-1)  # (16,), Chebyshev: the square is the larger shape
-    gap[np.abs(places - size / 2).min(-1) < size / 16] = -1  # its corner is asked for
-    clear = np.flatnonzero(gap > size * 8 / 32)
-    x, y = places[clear[0] if len(clear) else gap.argmax()]
-    return float(x), float(y)
-
-
-def _place(answer: Mapping[str, int], difficulty: Difficulty, rng: np.random.Generator) -> tuple[int, int, list[tuple[int, int]]]:
-    """Frames of the pop and of the flashes: pop start, pop length, [(flash start, length)].
-
-    The pop starts in a frame of its `when` class that leaves room for the flashes on their side; where nothing fits, the longest event
-    is shortened. Every event has a coin for its parity and moves by a frame to match it where it can: a temporal patch is two frames,
-    and events that always start on the same slot of it teach a model to ignore the other.
-    """
-    num_frames, num_flashes, flashes_first = difficulty.num_frames, answer["count"] + 1, answer["order"] == 0
-    early, late = boundaries(num_frames)
-    first, last = ((0, early), (early, late), (late, num_frames))[answer["when"]]
-    lengths = rng.choice(difficulty.lengths, num_flashes + 1)  # the pop's is the last
-    while True:
-        needed = int(lengths[:-1].sum()) + num_flashes - 1 + 2 * (lengths.max() > 1)  # a clean frame between flashes; long events never packed tight
-        starts = [s for s in range(first, last) if s + lengths[-1] <= num_frames and (s if flashes_first else num_frames - s - lengths[-1]) >= needed]
-        if starts:
-            break
-        lengths[lengths.argmax()] -= 1
-    coins = rng.integers(2, size=num_flashes + 1)
-    pop_start, pop_length = int(rng.choice([s for s in starts if s % 2 == coins[-1]] or starts)), int(lengths[-1])
-    low, high = (0, pop_start) if flashes_first else (pop_start + pop_length, num_frames)
-    return pop_start, pop_length, _spread(low, high, [int(length) for length in lengths[:-1]], coins, rng)
-
-
-def _spread(low: int, high: int, lengths: list[int], coins: np.ndarray, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Flashes of the given lengths in frames [low, high) with a clean frame between two, starts even or odd as the coins say where possible."""
-    slack = high - low - sum(lengths) - len(lengths) + 1
-    before = np.sort(rng.choice(slack + len(lengths), len(lengths), replace=False)) - np.arange(len(lengths))  # free frames before each flash
-    starts = [low + int(before[i]) + sum(lengths[:i]) + i for i in range(len(lengths))]
-    for i in rng.permutation(len(lengths)):
-        left = starts[i - 1] + lengths[i - 1] + 1 if i else low
-        right = (starts[i + 1] - 1 if i + 1 < len(lengths) else high) - lengths[i]
-        moved = [s for s in (starts[i] - 1, starts[i] + 1) if left <= s <= right]
-        if starts[i] % 2 != coins[i] and moved:
-            starts[i] = int(rng.choice(moved))
-    return list(zip(starts, lengths, strict=True))
-
-
-def _draw_things(colour: str, difficulty: Difficulty, rng: np.random.Generator) -> tuple[Thing, ...]:
-    """The square, a disc where extras may happen, and the distractors."""
-    size, num_frames = difficulty.size_px, difficulty.num_frames
-    num_discs = difficulty.num_distractors + (difficulty.extra_share > 0)
-    things = [Thing("square", colour, size * 4 / 32, _path(str(rng.choice(MOTIONS)), size, num_frames, rng))]
-    for _ in range(num_discs):
-        path = _path(str(rng.choice(MOTIONS)), size, num_frames, rng)
-        things.append(Thing("disc", str(rng.choice(COLOUR_NAMES)), size * 3 / 32, path))
-    return tuple(things)
-
-
-def _path(motion: str, size: int, num_frames: int, rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
-    """Waypoints of a motion that crosses about half of the frame once, clear of the strips."""
-    low, high = size * 0.24, size * 0.76
-    x, y = (float(value) for value in rng.uniform(low, high, 2))
-    reach, phase = float(rng.uniform(0.35, 0.5)) * size, float(rng.uniform(0, 2 * np.pi))
-    end = num_frames - 1
-    if motion == "circle":
-        radius, centre = size * 0.18, size / 2
-        angles = phase + np.linspace(0, 2 * np.pi, 17)
-        points = zip(np.linspace(0, end, 17), centre + radius * np.cos(angles), centre + radius * np.sin(angles), strict=True)
-        return tuple((float(t), float(px), float(py)) for t, px, py in points)
-    near, far = size / 2 - reach / 2, size / 2 + reach / 2
-    ends = {
-        "right": ((near, y), (far, y)),
-        "left": ((far, y), (near, y)),
-        "down": ((x, near), (x, far)),
-        "up": ((x, far), (x, near)),
-        "still": ((x, y), (x, y)),
-    }
-    (x0, y0), (x1, y1) = ends[motion]
-    return ((0.0, x0, y0), (float(end), x1, y1))
-
-
-def _draw_extras(things: tuple[Thing, ...], events: list[Event], difficulty: Difficulty, rng: np.random.Generator) -> list[Event]:
-    """A jump and a swap, each in `extra_share` of the clips, in frames where nothing else happens."""
-    extras: list[Event] = []
-    for kind in ("jump", "swap"):
-        happens, length = rng.random() < difficulty.extra_share, int(rng.choice(difficulty.lengths))
-        taken = {frame for event in [*events, *extras] for frame in range(event.start, event.start + event.length)}
-        coin = int(rng.integers(2))
-        free = [s for s in range(1, difficulty.num_frames - length) if taken.isdisjoint(range(s, s + length))]
-        free = [s for s in free if s % 2 == coin] or free
-        if not (happens and free):
-            continue
-        start = int(rng.choice(free))
-        if kind == "swap":
-            extras.append(Event("swap", start, length))
-        else:
-            x, y = _displacement(things[0].positions(difficulty.num_frames)[start], difficulty.size_px, rng)
-            extras.append(Event("jump", start, length, x_px=x, y_px=y))
-    return extras
-
-
-def _displacement(centre: np.ndarray, size: int, rng: np.random.Generator) -> tuple[float, float]:
-    """A jump of 0.28 of the frame in one of the four directions that keep the thing inside."""
-    reach = 0.28 * size
-    options = [
-        (dx, dy)
-        for dx, dy in ((-reach, 0.0), (reach, 0.0), (0.0, -reach), (0.0, reach))
-        if np.all(np.abs(centre + np.array([dx, dy]) - size / 2) <= 0.36 * size)
-    ]
-    return options[rng.integers(len(options))]

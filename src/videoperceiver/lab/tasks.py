@@ -4,14 +4,15 @@ Text is lower-case and whitespace-tokenised with punctuation as words, over the 
 Numbers with a decimal point are spelled digit by digit ("1 . 5 s"), so that any clip length stays inside the vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from videoperceiver.errors import ConfigError
-from videoperceiver.lab.render import CameraKind, Scene
-from videoperceiver.lab.scenes import ANSWERS, COLOUR_NAMES, Difficulty, boundaries, when_class
+from videoperceiver.lab import accidents, signals
+from videoperceiver.lab.difficulty import Difficulty, Story, boundaries, when_class
+from videoperceiver.lab.render import COLOUR_NAMES, Scene
 from videoperceiver.types import Question, QuestionKind, Span
 
 REFEED_INSTRUCTION = "Re-answer with attention to fine-grained visual details ."
@@ -20,83 +21,75 @@ REFEED_INSTRUCTION = "Re-answer with attention to fine-grained visual details ."
 CAPTION_PROMPTS = ("describe the video .", "what happens in the video ?")
 
 Facts = dict[str, str]
-"""What a template may name and what an answer may be: slot -> word."""
+"""What a template may name and what an answer may be: family or slot -> word."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of question.
+    """One kind of question; its answer is the fact of the same name, and it is not asked where there is none.
 
     Attributes:
         templates: paraphrases; slots in braces are filled from the facts.
         options: the answer class.
         kind: how the answer is compared.
-        answer: the answer for a scene and its facts; None where the question does not apply.
         mirrors: the public benchmark's category this one stands for.
         static: answerable without the events.
+        story: the only story it is asked about, None for all.
     """
 
     templates: tuple[str, ...]
     options: tuple[str, ...]
-    answer: Callable[[Scene, Facts], str | None]
     kind: QuestionKind = "word"
     mirrors: str = ""
     static: bool = False
+    story: Story | None = "signals"
 
 
 DIRECTIONS = ("left", "right", "up", "down")
-CAMERAS: tuple[CameraKind, ...] = ("still", "left", "right", "up", "down", "in", "out", "shake")
+CAMERAS = ("still", *DIRECTIONS, "in", "out", "shake")
 CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
+YES_NO = ("yes", "no")
 WHEN = " before {early_s} s is early , from {late_s} s is late , between is middle ."
-
-
-def _fact(name: str) -> Callable[[Scene, Facts], str | None]:
-    return lambda scene, facts: facts.get(name)
-
-
-def _has(kind: str) -> Callable[[Scene, Facts], str | None]:
-    return lambda scene, facts: "yes" if any(event.kind == kind for event in scene.events) else "no"
-
-
-def _asked_happens(scene: Scene, facts: Facts) -> str | None:
-    return None if "flash_colour" not in facts else "yes" if facts["asked_colour"] == facts["flash_colour"] else "no"
-
+_SIGNALS, _ACCIDENT = signals.ANSWERS, accidents.ANSWERS
 
 FAMILIES: dict[str, Family] = {
-    "flash_colour": Family(("what colour is the flash ?", "which colour does the frame flash ?"), COLOUR_NAMES, _fact("flash_colour")),
-    "pop_colour": Family(("what colour is the pop ?", "which colour does the small pop have ?"), COLOUR_NAMES, _fact("pop_colour")),
-    "count": Family(
-        ("how many flashes are there ?", "how many times does the frame flash ?"), ANSWERS["count"], _fact("count"), "number", "MotionBench repetition count"
-    ),
-    "when": Family(("when is the pop ?" + WHEN, "when does the pop happen ?" + WHEN), ANSWERS["when"], _fact("when"), mirrors="VRU-Accident when"),
+    "flash_colour": Family(("what colour is the flash ?", "which colour does the frame flash ?"), COLOUR_NAMES),
+    "pop_colour": Family(("what colour is the pop ?", "which colour does the small pop have ?"), COLOUR_NAMES),
+    "count": Family(("how many flashes are there ?", "how many times does the frame flash ?"), _SIGNALS["count"], "number", "MotionBench repetition count"),
+    "when": Family(("when is the pop ?" + WHEN, "when does the pop happen ?" + WHEN), _SIGNALS["when"]),
     "order": Family(
-        ("which comes first , the flash or the pop ?", "what happens first , the flash or the pop ?"),
-        ANSWERS["order"],
-        _fact("order"),
-        mirrors="MotionBench action order",
+        ("which comes first , the flash or the pop ?", "what happens first , the flash or the pop ?"), _SIGNALS["order"], mirrors="MotionBench action order"
     ),
-    "before_after": Family(("is the flash before or after the pop ?",), ("before", "after"), _fact("before_after"), mirrors="MotionBench action order"),
-    "object_colour": Family(("what colour is the square ?", "which colour does the square have ?"), COLOUR_NAMES, _fact("object_colour"), static=True),
-    "happens": Family(("is there a {asked_colour} flash ?", "does the frame flash {asked_colour} ?"), ("yes", "no"), _asked_happens, "yes_no"),
-    "jump": Family(("does the square jump ?", "is there a jump ?"), ("yes", "no"), _has("jump"), "yes_no", "MotionBench motion recognition"),
-    "jump_direction": Family(("which way does the square jump ?",), DIRECTIONS, _fact("jump_direction"), mirrors="MotionBench motion-related objects"),
-    "swap": Family(("do the square and the disc swap ?", "is there a swap ?"), ("yes", "no"), _has("swap"), "yes_no", "MotionBench motion-related objects"),
-    "motion": Family(("how does the square move ?",), (*DIRECTIONS, "circle", "still"), _fact("motion"), mirrors="MotionBench motion recognition", static=True),
-    "location": Family(("where is the pop ?", "in which corner is the pop ?"), CORNERS, _fact("location"), mirrors="MotionBench location-related motion"),
-    "camera": Family(("how does the camera move ?",), CAMERAS, _fact("camera"), mirrors="MotionBench camera motion", static=True),
+    "before_after": Family(("is the flash before or after the pop ?",), ("before", "after"), mirrors="MotionBench action order"),
+    "object_colour": Family(("what colour is the square ?", "which colour does the square have ?"), COLOUR_NAMES, static=True, story=None),
+    "happens": Family(("is there a {asked_colour} flash ?", "does the frame flash {asked_colour} ?"), YES_NO, "yes_no"),
+    "jump": Family(("does the square jump ?", "is there a jump ?"), YES_NO, "yes_no", "MotionBench motion recognition"),
+    "jump_direction": Family(("which way does the square jump ?",), DIRECTIONS, mirrors="MotionBench motion-related objects"),
+    "swap": Family(("do the square and the disc swap ?", "is there a swap ?"), YES_NO, "yes_no", "MotionBench motion-related objects"),
+    "motion": Family(("how does the square move ?",), (*DIRECTIONS, "circle", "still"), mirrors="MotionBench motion recognition", static=True),
+    "location": Family(("where is the pop ?", "in which corner is the pop ?"), CORNERS, mirrors="MotionBench location-related motion"),
+    "camera": Family(("how does the camera move ?",), CAMERAS, mirrors="MotionBench camera motion", static=True),
+    "what": Family(
+        ("which part of the square is hit ?", "where does the disc hit the square ?"), _ACCIDENT["what"], mirrors="VRU-Accident accident type", story="accident"
+    ),
+    "why": Family(
+        ("why does the disc hit the square ?", "what is the reason of the hit ?"), _ACCIDENT["why"], mirrors="VRU-Accident accident reason", story="accident"
+    ),
+    "when_hit": Family(("when is the hit ?" + WHEN, "when does the disc hit the square ?" + WHEN), _ACCIDENT["when_hit"], story="accident"),
 }
-"""Every family of TransientEvents-v1 about flashes, pops, jumps and swaps."""
+"""Every family of TransientEvents-v1."""
 
-EVENT_FAMILIES = tuple(ANSWERS)
-"""The families a static cue can tell: what the shortcut splits are about."""
+EVENT_FAMILIES = tuple(signals.ANSWERS)
+"""The families of flashes and pops that a static cue can tell: what the shortcut splits are about."""
 DEMO_FAMILIES = (*EVENT_FAMILIES, "object_colour")
 """What the demo asks: five event families and a dense one."""
 
 
 def families_for(difficulty: Difficulty) -> tuple[str, ...]:
-    """The families whose answers vary at a difficulty: no jumps and swaps are asked about where there are none, nor a camera that never moves."""
+    """The families whose answers vary at a difficulty: none about jumps and swaps where there are none, nor about a camera that never moves."""
     absent = set() if difficulty.extra_share else {"jump", "jump_direction", "swap"}
-    return tuple(name for name in FAMILIES if name not in absent and (name != "camera" or len(difficulty.cameras) > 1))
+    absent |= set() if len(difficulty.cameras) > 1 else {"camera"}
+    return tuple(name for name, family in FAMILIES.items() if name not in absent and family.story in (None, difficulty.story))
 
 
 def questions(scene: Scene, families: Sequence[str] = DEMO_FAMILIES, *, seed: int = 0, list_options: bool = False) -> tuple[Question, ...]:
@@ -118,12 +111,11 @@ def questions(scene: Scene, families: Sequence[str] = DEMO_FAMILIES, *, seed: in
         raise ConfigError(f"question families {unknown} are unknown; there are {', '.join(FAMILIES)}")
     rng = np.random.default_rng([seed, 3])
     facts, found = facts_of(scene), []
-    if "flash_colour" in facts:
-        others = [colour for colour in COLOUR_NAMES if colour != facts["flash_colour"]]
-        facts["asked_colour"] = str(rng.choice([facts["flash_colour"], rng.choice(others)]))
+    flash_colour = facts.get("flash_colour", COLOUR_NAMES[0])
+    others = [colour for colour in COLOUR_NAMES if colour != flash_colour]
+    facts = facts_of(scene, asked_colour=str(rng.choice([flash_colour, rng.choice(others)])))
     for name in families:
-        family = FAMILIES[name]
-        answer = family.answer(scene, facts)
+        family, answer = FAMILIES[name], facts.get(name)
         template = family.templates[rng.integers(len(family.templates))]
         if answer is None:
             continue
@@ -140,18 +132,29 @@ def caption_question(scene: Scene, *, seed: int = 0) -> Question:
 
 def answer_of(scene: Scene, question: Question) -> str | None:
     """What the answer to an already posed question is in a scene; None where it does not apply."""
-    asked = [word for word in question.text.split() if word in COLOUR_NAMES]
-    return FAMILIES[question.family].answer(scene, facts_of(scene) | {"asked_colour": asked[0] if asked else ""})
+    asked = next((word for word in question.text.split() if word in COLOUR_NAMES), "")
+    return facts_of(scene, asked_colour=asked).get(question.family)
 
 
-def facts_of(scene: Scene) -> Facts:
-    """Everything templates name and answers are, read off the specification."""
-    facts: Facts = {"object_colour": scene.things[0].colour, "camera": scene.camera, "motion": _motion(scene)}
-    flashes, pops, jumps = scene.of_kind("flash"), scene.of_kind("pop"), scene.of_kind("jump")
+def facts_of(scene: Scene, *, asked_colour: str = "") -> Facts:
+    """Everything templates name and answers are, read off the specification.
+
+    Args:
+        scene: what happens.
+        asked_colour: what a yes/no question asks for.
+    """
     early, late = boundaries(scene.num_frames)
-    facts |= {"early_s": _seconds(early / scene.fps), "late_s": _seconds(late / scene.fps)}
+    facts = {"early_s": _seconds(early / scene.fps), "late_s": _seconds(late / scene.fps), "asked_colour": asked_colour}
+    facts |= {"object_colour": scene.things[0].colour, "camera": scene.camera, "motion": _motion(scene)}
+    return facts | (_accident_facts(scene) if scene.of_kind("hit") else _signal_facts(scene, asked_colour))
+
+
+def _signal_facts(scene: Scene, asked_colour: str) -> Facts:
+    flashes, pops, jumps = scene.of_kind("flash"), scene.of_kind("pop"), scene.of_kind("jump")
+    facts = {"jump": "yes" if jumps else "no", "swap": "yes" if scene.of_kind("swap") else "no"}
     if flashes:
-        facts |= {"flash_colour": flashes[0].colour, "count": str(len(flashes))}
+        happens = "yes" if flashes[0].colour == asked_colour else "no"
+        facts |= {"flash_colour": flashes[0].colour, "count": str(len(flashes)), "happens": happens}
     if pops:
         pop, middle = pops[0], scene.size_px / 2
         facts |= {"pop_colour": pop.colour, "when": when_class(pop.start, scene.num_frames)}
@@ -164,17 +167,24 @@ def facts_of(scene: Scene) -> Facts:
     return facts
 
 
+def _accident_facts(scene: Scene) -> Facts:
+    hit = scene.of_kind("hit")[0]
+    ahead = hit.x_px * accidents.heading(scene)
+    facts = {"what": "side" if hit.y_px else "front" if ahead > 0 else "rear", "when_hit": when_class(hit.start, scene.num_frames)}
+    causes = {"flash": "glare", "pop": "obstacle", "jump": "swerve"}
+    seen = [causes[event.kind] for event in scene.events if event.kind in causes]
+    return facts | ({"why": seen[0]} if seen else {})
+
+
 def phrases(scene: Scene) -> tuple[str, ...]:
     """Event phrases in order of time: the keywords of the clip, each part of its caption."""
-    facts, found = facts_of(scene), []
-    for event in scene.events:
-        if event.kind == "flash" and event == scene.of_kind("flash")[0]:
-            found.append(f"{facts['count']} {event.colour} {'flash' if facts['count'] == '1' else 'flashes'}")
-        elif event.kind == "pop":
-            found.append(f"{facts['when']} {event.colour} pop")
-        elif event.kind in ("jump", "swap"):
-            found.append("square jumps" if event.kind == "jump" else "square and disc swap")
-    return tuple(found)
+    facts = facts_of(scene)
+    if scene.of_kind("hit"):
+        return (facts["why"], f"{facts['when_hit']} {facts['what']} hit")
+    count = facts["count"]
+    words = {"jump": "square jumps", "swap": "square and disc swap", "pop": f"{facts['when']} {facts['pop_colour']} pop"}
+    words["flash"] = f"{count} {facts['flash_colour']} {'flash' if count == '1' else 'flashes'}"
+    return tuple(dict.fromkeys(words[event.kind] for event in scene.events))
 
 
 def caption(scene: Scene) -> str:
@@ -226,7 +236,7 @@ def _vocabulary() -> tuple[str, ...]:
     slots = {"early_s": "", "late_s": "", "asked_colour": ""}
     texts = [template.format(**slots) for family in FAMILIES.values() for template in family.templates]
     texts += [option for family in FAMILIES.values() for option in family.options]
-    texts += [*CAPTION_PROMPTS, REFEED_INSTRUCTION, "a square . , then flash flashes pop jumps swap and disc", " ".join("0123456789.;?:,"), "or"]
+    texts += [*CAPTION_PROMPTS, REFEED_INSTRUCTION, "a square . , then flash flashes pop jumps swap and disc hit", " ".join("0123456789.;?:,"), "or"]
     return tuple(sorted({word for text in texts for word in text.split()}))
 
 
