@@ -1,93 +1,88 @@
-"""Slices of predictions, paired on the same questions, with intervals that treat one video's questions as one draw."""
+"""What a report measures: the values of one cell and the videos they come from, and the intervals of all cells at once."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-from scipy.stats import t as student
-
+from videoperceiver import pages
+from videoperceiver.evaluation import metrics
+from videoperceiver.evaluation.metrics import Row
 from videoperceiver.evaluation.saved import SavedRun
-from videoperceiver.pages import Estimate
+from videoperceiver.evaluation.statistics import Slices
 
-Row = Mapping[str, Any]
-Key = tuple[str, str, str]
 MAX_VALUES = 12
 """An attribute with more values is an identifier, not a slice."""
+SUBJECTS = {"False": "a brief event", "True": "what stays in view"}
 
 
-def by_key(rows: Sequence[Row]) -> dict[Key, Row]:
-    """Rows by (sample, question, condition)."""
-    return {(row["sample"], row["question"], row["condition"]): row for row in rows}
+@dataclass(frozen=True)
+class Cell:
+    """One number to be: the values (N,) it is the mean of, NaN where unscored, and the video (N,) of each."""
+
+    row: str
+    slice: str
+    condition: str
+    values: Sequence[float]
+    videos: Sequence[str]
+    differences: bool = False
+
+
+def estimates(cells: Sequence[Cell]) -> list[pages.Estimate]:
+    """Means with 95 % intervals, resampling videos; one set of draws serves all cells."""
+    slices = Slices()
+    names = [(str(index),) for index in range(len(cells))]
+    for name, cell in zip(names, cells, strict=True):
+        slices.add(name, cell.values, cell.videos, differences=cell.differences)
+    found = slices.estimates()
+    return [pages.Estimate(_known(found[name].value), _known(found[name].low), _known(found[name].high), found[name].num) for name in names]
+
+
+def accuracy_cell(rows: Sequence[Row], row: str, slice: str, condition: str) -> Cell:
+    """The accuracy of some prediction rows."""
+    return Cell(row, slice, condition, [metrics.score(item) for item in rows], [item["video"] for item in rows])
+
+
+def difference_cell(rows: Sequence[Row], others: Sequence[Row], label: str) -> Cell | None:
+    """Score of the first minus that of the second on the questions that both hold; None where they share none."""
+    pairs = shared(rows, others)
+    if not pairs:
+        return None
+    values = [metrics.score(a) - metrics.score(b) for a, b in pairs]
+    return Cell(label, "", "", values, [a["video"] for a, _ in pairs], differences=True)
+
+
+def shared(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Rows about the same question, whatever their conditions; empty where there are none."""
+    known = {(row["sample"], row["question"]) for row in others}
+    return metrics.matched(rows, others) if any((row["sample"], row["question"]) in known for row in rows) else []
+
+
+def selected(rows: Sequence[Row], condition: str, name: str = "", value: str = "") -> list[Row]:
+    """Rows of one condition and, where named, of one value of an attribute."""
+    return [row for row in rows if row["condition"] == condition and (not name or metrics.value_of(row, name) == value)]
 
 
 def conditions(runs: Sequence[SavedRun]) -> list[str]:
-    """The conditions that any run has, V first."""
+    """The conditions that any run has, V and V′ first."""
     found = dict.fromkeys(str(row["condition"]) for run in runs for row in run.predictions)
     return sorted(found, key=lambda key: (key != "full", key != "degraded"))
 
 
 def attributes(runs: Sequence[SavedRun]) -> dict[str, list[str]]:
-    """What answers can be sliced by: question family, whether the question is about something brief, and tags with few values.
+    """What answers can be sliced by, as keys of `metrics.value_of` -> values: "static", "family", and tags with few values.
 
     Tags with a slash in their name are details of a sample and make no table.
     """
-    found: dict[str, set[str]] = {}
-    for run in runs:
-        for row in run.predictions:
-            for name, value in _labels(row).items():
-                found.setdefault(name, set()).add(value)
-    return {name: sorted(values) for name, values in sorted(found.items(), key=lambda item: len(item[1])) if 1 < len(values) <= MAX_VALUES}
+    tags = {str(tag) for run in runs for row in run.predictions for tag in row["tags"] if "/" not in str(tag)}
+    keys = ["static", *(f"tags.{tag}" for tag in sorted(tags)), "family"]
+    found = {key: sorted({value for run in runs for row in run.predictions if (value := metrics.value_of(row, key)) is not None}) for key in keys}
+    return {key: values for key, values in found.items() if 1 < len(values) <= MAX_VALUES}
 
 
-def selected(rows: Sequence[Row], condition: str, name: str = "", value: str = "") -> list[Row]:
-    """Scored rows of one condition and, where named, one slice."""
-    return [row for row in rows if row["condition"] == condition and row["score"] is not None and (not name or _labels(row).get(name) == value)]
+def attribute_words(key: str, value: str) -> tuple[str, str]:
+    """An attribute and its value as a reader should see them."""
+    return ("subject", SUBJECTS.get(value, value)) if key == "static" else (key.removeprefix("tags."), value)
 
 
-def compare(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[str, float, float]]:
-    """(video, score, score) of the questions that both hold, whatever their conditions."""
-    other = {(row["sample"], row["question"]): row["score"] for row in second}
-    return [(_video(row), row["score"], other[row["sample"], row["question"]]) for row in first if (row["sample"], row["question"]) in other]
-
-
-def estimate(rows: Sequence[Row] | Sequence[tuple[str, float]], *, share: bool = True) -> Estimate:
-    """Mean with its 95 % interval, clustered by video.
-
-    The variance is the cluster-robust (sandwich) one with the C/(C-1) correction, the quantile Student's with C-1 degrees of freedom.
-    A share's interval is Wilson's (1927) with the effective number of answers p(1-p)/variance, so that it stays inside 0 to 1 and
-    does not collapse where every answer is right: there the number of videos is taken.
-
-    Args:
-        rows: scored prediction rows, or (video, value) pairs.
-        share: whether the values lie between 0 and 1; else the interval is symmetric (differences).
-    """
-    pairs = [(_video(row), float(row["score"])) if isinstance(row, Mapping) else row for row in rows]
-    if not pairs:
-        return Estimate(None)
-    names, index = np.unique([video for video, _ in pairs], return_inverse=True)
-    values = np.array([value for _, value in pairs], dtype=float)
-    mean, count, clusters = float(values.mean()), len(values), len(names)
-    if clusters < 2:
-        return Estimate(mean, num=count)
-    sums = np.bincount(index, weights=values - mean, minlength=clusters)  # (C,)
-    variance = float((sums**2).sum()) / count**2 * clusters / (clusters - 1)
-    quantile = float(student.ppf(0.975, clusters - 1))
-    if not share:
-        half = quantile * math.sqrt(variance)
-        return Estimate(mean, mean - half, mean + half, count)
-    effective = mean * (1 - mean) / variance if variance > 0 and 0 < mean < 1 else float(clusters)
-    centre = (mean + quantile**2 / (2 * effective)) / (1 + quantile**2 / effective)
-    half = quantile * math.sqrt(mean * (1 - mean) / effective + quantile**2 / (4 * effective**2)) / (1 + quantile**2 / effective)
-    return Estimate(mean, max(centre - half, 0.0), min(centre + half, 1.0), count)
-
-
-def _video(row: Row) -> str:
-    return str(row.get("video") or row["sample"])
-
-
-def _labels(row: Row) -> dict[str, str]:
-    labels = {"family": str(row["family"])} if row.get("family") else {}
-    if "static" in row:
-        labels["subject"] = "what stays in view" if row["static"] else "a brief event"
-    return labels | {str(name): str(value) for name, value in (row.get("tags") or {}).items() if "/" not in str(name)}
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

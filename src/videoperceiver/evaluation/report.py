@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from videoperceiver.errors import ConfigError, VideoReadError
-from videoperceiver.evaluation.comparison import by_key, estimate, selected
+from videoperceiver.evaluation import metrics
 from videoperceiver.evaluation.saved import SavedRun, flat, read_saved
 from videoperceiver.evaluation.tables import ALL, CONDITIONS, accuracy_tables, differences_between, evidence
 from videoperceiver.pages import (
@@ -26,6 +26,7 @@ from videoperceiver.pages import (
     Mistake,
     RunsReport,
     RunSummary,
+    ScoreTable,
     curve_panels,
     runs_markdown,
     runs_page,
@@ -81,14 +82,15 @@ def build_report(
 def assemble(runs: Sequence[SavedRun], *, frames: FrameLookup | None, max_mistakes: int) -> RunsReport:
     """The report's contents, before any page."""
     evaluations = [run for run in runs if run.predictions]
+    tables = accuracy_tables(evaluations)
     compared = [(f"{run.name} minus {evaluations[0].name}, on V", differences_between(evaluations[0], run)) for run in evaluations[1:]]
     rests = ("What the answers rest on: accuracy on V minus accuracy on something else", evidence(evaluations))
     differences = [(caption, items) for caption, items in [*compared, rests] if items]
     mistakes, unread = _mistakes(evaluations, frames, max_mistakes)
     return RunsReport(
         runs=[_summary(run) for run in runs],
-        sentences=_sentences(evaluations, differences) or [_trained(run) for run in runs if run.metrics],
-        tables=accuracy_tables(evaluations),
+        sentences=_sentences(tables, differences) or [_trained(run) for run in runs if run.metrics],
+        tables=tables,
         differences=differences,
         curves=_curves(runs),
         mistakes=mistakes,
@@ -106,7 +108,8 @@ def as_json(report: RunsReport, runs: Sequence[SavedRun]) -> dict[str, Any]:
             for table in report.tables
         ],
         "differences": [
-            {"title": caption, "rows": [{"label": item.label, **_numbers(item.estimate)} for item in items]} for caption, items in report.differences
+            {"title": caption, "rows": [{"label": item.label, **_numbers(item.estimate), "p_value": item.p_value} for item in items]}
+            for caption, items in report.differences
         ],
         "notes": list(report.notes),
     }
@@ -125,9 +128,9 @@ def _require_same_protocol(evaluations: Sequence[SavedRun]) -> None:
             what = "; ".join(f"{key} is {left[key]!r} in one and {right[key]!r} in the other" for key in differing)
             both = f"{first.folder} and {second.folder} were evaluated under different protocols"
             raise ConfigError(f"{both} ({what}): evaluate both alike, or compare them with force")
-        known = by_key(first.predictions)
+        known = _by_key(first)
         for row in second.predictions:
-            other = known.get((row["sample"], row["question"], row["condition"]))
+            other = known.get(metrics.key_of(row))
             if other is not None and other["reference"] != row["reference"]:
                 raise ConfigError(
                     f"{first.folder} and {second.folder} disagree on the reference of question {row['question']!r} of sample {row['sample']!r} "
@@ -153,13 +156,14 @@ def _title(runs: Sequence[SavedRun], report: RunsReport) -> str:
     return f"{'Run' if len(runs) == 1 else 'Runs'} {words.listing([run.name for run in runs], 4)}"
 
 
-def _sentences(evaluations: Sequence[SavedRun], differences: Sequence[tuple[str, Sequence[Difference]]]) -> list[str]:
+def _sentences(tables: Sequence[ScoreTable], differences: Sequence[tuple[str, Sequence[Difference]]]) -> list[str]:
     text = []
-    for run in evaluations:
-        full, degraded = (estimate(selected(run.predictions, key)) for key in ("full", "degraded"))
-        if words.known(full.value):
-            on_degraded = f", {words.percent(degraded.value, 1)} on V′" if words.known(degraded.value) else ""
-            text.append(f"{run.name} answers {words.percent(full.value, 1)} of {words.plural(full.num or 0, 'scored question')} right on V{on_degraded}.")
+    overall = {(score.model, score.condition): score.estimate for score in tables[0].scores} if tables else {}
+    for name in dict.fromkeys(name for name, _ in overall):
+        full, degraded = overall.get((name, "full")), overall.get((name, "degraded"))
+        if full and words.known(full.value):
+            on_degraded = f", {words.percent(degraded.value, 1)} on V′" if degraded and words.known(degraded.value) else ""
+            text.append(f"{name} answers {words.percent(full.value, 1)} of {words.plural(full.num or 0, 'scored question')} right on V{on_degraded}.")
     for caption, items in differences:
         if items[0].label == ALL:
             gap = items[0].estimate
@@ -176,10 +180,14 @@ def _trained(run: SavedRun) -> str:
 
 def _notes(runs: Sequence[SavedRun], evaluations: Sequence[SavedRun]) -> list[str]:
     notes = [INTERVALS] if evaluations else []
+    for run in evaluations[:1]:
+        floor = metrics.majority_accuracy([row for row in run.predictions if row["condition"] == "full"])
+        if words.known(floor):
+            notes.append(f"The best constant answer to each family of closed questions would be right {words.percent(floor, 1)} of the time ({run.name}).")
     notes += [f"{run.name} is {run.status}, not finished: its numbers are those of the part done." for run in runs if run.status in ("running", "interrupted")]
     notes += [f"{run.name} lacks {words.listing(run.missing)}: what these would tell is left out here." for run in runs if run.missing]
     for run in evaluations[1:]:
-        mine, first = (set(by_key(part.predictions)) for part in (run, evaluations[0]))
+        mine, first = (set(_by_key(part)) for part in (run, evaluations[0]))
         if mine != first:
             notes.append(
                 f"{run.name} and {evaluations[0].name} share {len(mine & first):,} answers; {len(mine - first):,} and {len(first - mine):,} are in one alone. "
@@ -193,7 +201,7 @@ def _summary(run: SavedRun) -> RunSummary:
     if run.metrics:
         facts |= {"steps": run.metrics[-1].get("step", len(run.metrics)), "time": words.seconds(run.metrics[-1].get("time_s"))}
     if run.predictions:
-        facts |= {"answers": len(run.predictions), "videos": len({row.get("video", row["sample"]) for row in run.predictions})}
+        facts |= {"answers": len(run.predictions), "videos": len({row["video"] for row in run.predictions})}
         counts = [row["num_frames"] for row in run.predictions if isinstance(row.get("num_frames"), int)]
         if counts:
             facts["frames a video"] = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
@@ -221,14 +229,14 @@ def _mistakes(evaluations: Sequence[SavedRun], frames: FrameLookup | None, limit
     """Wrong answers of the last run, one clip after the other so that every family comes up, with what the other runs and V′ said."""
     if not evaluations:
         return [], []
-    wrong = [row for row in evaluations[-1].predictions if row["condition"] == "full" and row["score"] is not None and row["score"] < 0.5]
+    wrong = [row for row in evaluations[-1].predictions if row["condition"] == "full" and metrics.score(row) < 0.5]
     rank: Counter[str] = Counter()
     order = []
     for row in wrong:
-        order.append((rank[row.get("family", "")], row))
-        rank[row.get("family", "")] += 1
+        order.append((rank[row["family"]], row))
+        rank[row["family"]] += 1
     samples = list(dict.fromkeys(row["sample"] for _, row in sorted(order, key=lambda item: item[0])))[:limit]
-    known = [(run.name, by_key(run.predictions)) for run in evaluations]
+    known = [(run.name, _by_key(run)) for run in evaluations]
     mistakes, unread = [], []
     for sample in samples:
         rows = [row for row in wrong if row["sample"] == sample][:4]
@@ -242,11 +250,20 @@ def _mistakes(evaluations: Sequence[SavedRun], frames: FrameLookup | None, limit
     return mistakes, unread
 
 
+def _by_key(run: SavedRun) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+    return {metrics.key_of(row): row for row in run.predictions}
+
+
+def _right(row: Mapping[str, Any]) -> bool | None:
+    score = metrics.score(row)
+    return None if math.isnan(score) else score >= 0.5
+
+
 def _answered(row: Mapping[str, Any], known: Sequence[tuple[str, Mapping[tuple[str, str, str], Mapping[str, Any]]]]) -> AnsweredQuestion:
     answers = []
     for name, rows in known:
         for key in ("full", "degraded"):
             other = rows.get((row["sample"], row["question"], key))
             if other is not None and (key == "full" or name == known[-1][0]):
-                answers.append(Answer(name, str(other["completion"]), None if other["score"] is None else other["score"] >= 0.5, CONDITIONS[key]))
+                answers.append(Answer(name, str(other["completion"]), _right(other), CONDITIONS[key]))
     return AnsweredQuestion(str(row.get("text") or row["question"]), str(row["reference"]), tuple(answers))

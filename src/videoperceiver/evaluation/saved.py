@@ -17,7 +17,7 @@ EXPECTED = {
     "evaluate": ("config.yaml", "metadata.json", "predictions.jsonl", "result.json"),
 }
 KNOWN = ("config.yaml", "metadata.json", "status.json", "metrics.jsonl", "predictions.jsonl", "result.json", "rejects.jsonl")
-PREDICTION_FIELDS = ("sample", "question", "condition", "completion", "reference", "score")
+PREDICTION_FIELDS = ("sample", "question", "family", "kind", "condition", "completion", "extracted", "reference", "score", "tags", "video")
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,8 @@ def _check(predictions: Sequence[Mapping[str, Any]], path: Path) -> None:
         absent = [name for name in PREDICTION_FIELDS if name not in row]
         if absent:
             raise RunError(f"{path}, line {index}: fields {', '.join(absent)} are missing; expected {', '.join(PREDICTION_FIELDS)}; run the evaluation again")
+        if not isinstance(row["tags"], dict):
+            raise RunError(f"{path}, line {index}: tags are {row['tags']!r}, expected name -> value; run the evaluation again")
         score = row["score"]
         if score is not None and not (isinstance(score, int | float) and 0 <= score <= 1):
             raise RunError(f"{path}, line {index}: score {score!r}, expected a number from 0 to 1 or null; run the evaluation again")

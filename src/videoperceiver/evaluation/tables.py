@@ -1,13 +1,35 @@
 """The tables and paired differences of a report, from the predictions of evaluation runs."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from videoperceiver.evaluation.comparison import attributes, compare, conditions, estimate, selected
+from videoperceiver.evaluation import metrics
+from videoperceiver.evaluation.comparison import (
+    Cell,
+    accuracy_cell,
+    attribute_words,
+    attributes,
+    conditions,
+    difference_cell,
+    estimates,
+    selected,
+    shared,
+)
 from videoperceiver.evaluation.saved import SavedRun
-from videoperceiver.pages import Column, Difference, Estimate, Model, Score, ScoreTable
+from videoperceiver.evaluation.statistics import holm, permutation_test
+from videoperceiver.pages import Column, Difference, Model, Score, ScoreTable
 
 CONDITIONS = {"full": "V", "degraded": "V′", "shuffled": "V shuffled", "blank": "blank frames", "text": "question alone"}
 ALL = "all questions"
+Draft = tuple[ScoreTable, list[Cell]]
+"""A table and the cells that will be its scores."""
+
+_NEEDED = {"right on V only": (True, False), "right on both": (True, True), "wrong on both": (False, False), "right on V′ only": (False, True)}
+_UNREAD_NOTE = (
+    "A closed question in whose answer none of the options could be read counts as wrong above. "
+    "An answer to an open question that could not be scored is left out above."
+)
 
 
 def accuracy_tables(evaluations: Sequence[SavedRun]) -> list[ScoreTable]:
@@ -16,75 +38,87 @@ def accuracy_tables(evaluations: Sequence[SavedRun]) -> list[ScoreTable]:
         return []
     present = conditions(evaluations)
     rows = [Model(run.name, ours=index > 0 and index == len(evaluations) - 1) for index, run in enumerate(evaluations)]
-    overall = [Score(run.name, "", key, estimate(selected(run.predictions, key))) for run in evaluations for key in present]
-    tables = [ScoreTable("All questions", rows, [Column("", key, CONDITIONS.get(key, key)) for key in present], overall)]
+    shown = [key for key in ("full", "degraded")[: 2 if len(evaluations) < 3 else 1] if key in present]
+    drafts = [_overall(evaluations, rows, present)]
     if {"full", "degraded"} <= set(present):
-        tables.append(_needed(evaluations, rows))
-    shown = ("full", "degraded") if len(evaluations) < 3 else ("full",)
-    for name, values in attributes(evaluations).items():
-        tables.append(_by_attribute(evaluations, name, values, [key for key in shown if key in present]))
-    return [*tables, _unread(evaluations, rows, present)]
-
-
-def _needed(evaluations: Sequence[SavedRun], rows: Sequence[Model]) -> ScoreTable:
-    """The four ways a question can go on V and V′."""
-    kinds = {"right on V only": (1, 0), "right on both": (1, 1), "wrong on both": (0, 0), "right on V′ only": (0, 1)}
-    scores = []
-    for run in evaluations:
-        pairs = compare(selected(run.predictions, "full"), selected(run.predictions, "degraded"))
-        for name, (on_full, on_degraded) in kinds.items():
-            hits = [(video, float((a >= 0.5, b >= 0.5) == (bool(on_full), bool(on_degraded)))) for video, a, b in pairs]
-            scores.append(Score(run.name, name, "", estimate(hits)))
-    note = "Right on V and wrong on V′: the answer needed the key frames. Right on both: it could be had without them."
-    return ScoreTable("Which questions need the key frames", rows, [Column(name, "", name) for name in kinds], scores, note=note)
-
-
-def _by_attribute(evaluations: Sequence[SavedRun], name: str, values: Sequence[str], shown: Sequence[str]) -> ScoreTable:
-    columns = [Column(run.name, key, CONDITIONS[key], run.name) for run in evaluations for key in shown]
-    scores = [Score(value, run.name, key, estimate(selected(run.predictions, key, name, value))) for run in evaluations for key in shown for value in values]
-    return ScoreTable(f"By {name}", [Model(value) for value in values], columns, scores, corner=name)
-
-
-def _unread(evaluations: Sequence[SavedRun], rows: Sequence[Model], present: Sequence[str]) -> ScoreTable:
-    """Shares of answers that could not be scored, or in which no answer was found."""
-    scores, columns = [], []
-    for key in present:
-        columns += [Column("unscored", key, "not scored", CONDITIONS.get(key, key)), Column("unparsed", key, "no answer found", CONDITIONS.get(key, key))]
-        for run in evaluations:
-            asked = [row for row in run.predictions if row["condition"] == key]
-            scores.append(Score(run.name, "unscored", key, _share([row["score"] is None for row in asked])))
-            closed = [row for row in asked if row.get("kind") != "open" and "extracted" in row]
-            scores.append(Score(run.name, "unparsed", key, _share([row["extracted"] is None for row in closed])))
-    note = (
-        "Answers that cannot be scored are left out of every accuracy above, and counted here. "
-        "No answer found: of closed questions, those in whose completion none of the options could be read."
-    )
-    return ScoreTable("Answers that could not be read", rows, columns, scores, note=note)
-
-
-def _share(flags: Sequence[bool]) -> Estimate:
-    return Estimate(sum(flags) / len(flags), num=len(flags)) if flags else Estimate(None)
+        drafts.append(_needed(evaluations, rows))
+    drafts += [_by_attribute(evaluations, key, values, shown) for key, values in attributes(evaluations).items()]
+    drafts.append(_unread(evaluations, rows, present))
+    return _filled(drafts)
 
 
 def evidence(evaluations: Sequence[SavedRun]) -> list[Difference]:
     """How much each run loses when it sees something else than V."""
-    found = []
-    for run in evaluations:
-        for key in conditions([run]):
-            pairs = compare(selected(run.predictions, "full"), selected(run.predictions, key))
-            if key != "full" and pairs:
-                label = f"{run.name}: V minus {CONDITIONS.get(key, key)}"
-                found.append(Difference(label, estimate([(video, a - b) for video, a, b in pairs], share=False), run.name, key))
-    return found
+    cells = [
+        (run.name, key, difference_cell(selected(run.predictions, "full"), selected(run.predictions, key), f"{run.name}: V minus {CONDITIONS.get(key, key)}"))
+        for run in evaluations
+        for key in conditions([run])
+        if key != "full"
+    ]
+    kept = [(name, key, cell) for name, key, cell in cells if cell is not None]
+    found = estimates([cell for _, _, cell in kept])
+    return [Difference(cell.row, value, name, key) for (name, key, cell), value in zip(kept, found, strict=True)]
 
 
 def differences_between(first: SavedRun, second: SavedRun) -> list[Difference]:
-    """All shared questions, then each value of the attributes with few values."""
-    few = {name: values for name, values in attributes([first, second]).items() if len(values) <= 4}
-    slices = [("", "", ALL), *((name, value, f"{name}: {value}") for name, values in few.items() for value in values)]
-    found = []
-    for name, value, label in slices:
-        pairs = compare(selected(second.predictions, "full", name, value), selected(first.predictions, "full", name, value))
-        if pairs:
-            found.append(Difference(label, estimate([(video, a - b) for video, a, b in pairs], share=False), second.name, first.name, label))
-    return found
+    """The second minus the first on V: all shared questions, then each value of the attributes with few values; p-values by Holm."""
+    slices = [("", "", ALL)]
+    for key, values in attributes([first, second]).items():
+        slices += [(key, value, ": ".join(attribute_words(key, value))) for value in values] if len(values) <= 4 else []
+    cells = [difference_cell(selected(second.predictions, "full", *at), selected(first.predictions, "full", *at), label) for *at, label in slices]
+    kept = [cell for cell in cells if cell is not None]
+    adjusted = holm([permutation_test(cell.values, cell.videos) for cell in kept])
+    return [
+        Difference(cell.row, value, second.name, first.name, cell.row, p_value) for cell, value, p_value in zip(kept, estimates(kept), adjusted, strict=True)
+    ]
+
+
+def _filled(drafts: Sequence[Draft]) -> list[ScoreTable]:
+    """Estimate all cells with one set of draws and put them into their tables."""
+    values = iter(estimates([cell for _, cells in drafts for cell in cells]))
+    return [replace(table, scores=[Score(cell.row, cell.slice, cell.condition, next(values)) for cell in cells]) for table, cells in drafts]
+
+
+def _overall(evaluations: Sequence[SavedRun], rows: Sequence[Model], present: Sequence[str]) -> Draft:
+    cells = [accuracy_cell(selected(run.predictions, key), run.name, "", key) for run in evaluations for key in present]
+    return ScoreTable("All questions", rows, [Column("", key, CONDITIONS.get(key, key)) for key in present], ()), cells
+
+
+def _needed(evaluations: Sequence[SavedRun], rows: Sequence[Model]) -> Draft:
+    """The four ways a question can go on V and V′."""
+    cells = []
+    for run in evaluations:
+        pairs = shared(selected(run.predictions, "full"), selected(run.predictions, "degraded"))
+        scored = [(row["video"], metrics.score(row), metrics.score(other)) for row, other in pairs]
+        scored = [(video, a >= 0.5, b >= 0.5) for video, a, b in scored if not (math.isnan(a) or math.isnan(b))]
+        videos = [video for video, _, _ in scored]
+        cells += [Cell(run.name, name, "", [float((a, b) == kind) for _, a, b in scored], videos) for name, kind in _NEEDED.items()]
+    note = "Right on V and wrong on V′: the answer needed the key frames. Right on both: it could be had without them."
+    return ScoreTable("Which questions need the key frames", rows, [Column(name, "", name) for name in _NEEDED], (), note=note), cells
+
+
+def _by_attribute(evaluations: Sequence[SavedRun], key: str, values: Sequence[str], shown: Sequence[str]) -> Draft:
+    columns = [Column(run.name, condition, CONDITIONS[condition], run.name) for run in evaluations for condition in shown]
+    cells = [
+        accuracy_cell(selected(run.predictions, condition, key, value), attribute_words(key, value)[1], run.name, condition)
+        for run in evaluations
+        for condition in shown
+        for value in values
+    ]
+    names = [attribute_words(key, value) for value in values]
+    return ScoreTable(f"By {names[0][0]}", [Model(name) for _, name in names], columns, (), corner=names[0][0]), cells
+
+
+def _unread(evaluations: Sequence[SavedRun], rows: Sequence[Model], present: Sequence[str]) -> Draft:
+    """Shares of answers that could not be scored, or in which no answer was found."""
+    cells, columns = [], []
+    for key in present:
+        columns += [Column("unparsed", key, "no answer found", CONDITIONS.get(key, key)), Column("unscored", key, "not scored", CONDITIONS.get(key, key))]
+        for run in evaluations:
+            asked = selected(run.predictions, key)
+            closed, free = [row for row in asked if row["kind"] != "open"], [row for row in asked if row["kind"] == "open"]
+            cells.append(Cell(run.name, "unparsed", key, [float(metrics.is_unparsed(row)) for row in closed], [row["video"] for row in closed]))
+            cells.append(Cell(run.name, "unscored", key, [float(row["score"] is None) for row in free], [row["video"] for row in free]))
+    used = {(cell.slice, cell.condition) for cell in cells if len(cell.values)}
+    columns = [column for column in columns if (column.slice, column.condition) in used]
+    return ScoreTable("Answers that could not be read", rows, columns, (), note=_UNREAD_NOTE), cells

@@ -56,8 +56,11 @@ def difference_table(differences: Sequence[Difference], *, caption: str) -> Mark
     """Paired differences in points, each as a bar around zero, with what they allow one to say."""
     reach = max([abs(edge) for item in differences for edge in _edges(item.estimate)], default=0.1) or 0.1
     scale = Axis(-reach, reach, 3, 97)
-    rows = [(item.label, _cell(item.estimate, sign=True), _whisker(item.estimate, scale), words.verdict(item.estimate)) for item in differences]
-    return render("difference_table", rows=rows, caption=caption, zero=scale.percent(0))
+    rows = [
+        (item.label, _cell(item.estimate, sign=True), _whisker(item.estimate, scale), words.p_value(item.p_value), words.verdict(item.estimate))
+        for item in differences
+    ]
+    return render("difference_table", rows=rows, caption=caption, zero=scale.percent(0), tested=any(item.p_value is not None for item in differences))
 
 
 _SCALE = Axis(0, 1, 1, 99)

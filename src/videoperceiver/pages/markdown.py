@@ -51,5 +51,8 @@ def _cell(estimate: Estimate | None) -> str:
 
 
 def _differences(caption: str, items: Sequence[Difference]) -> str:
-    rows = [(item.label, words.points(item.estimate.value), words.interval(item.estimate, sign=True), words.verdict(item.estimate)) for item in items]
-    return f"## {plain(caption)}\n\n" + grid(("comparison", "points", "95 % interval", "what it says"), rows)
+    rows = [
+        (item.label, words.points(item.estimate.value), words.interval(item.estimate, sign=True), words.p_value(item.p_value), words.verdict(item.estimate))
+        for item in items
+    ]
+    return f"## {plain(caption)}\n\n" + grid(("comparison", "points", "95 % interval", "p (Holm)", "what it says"), rows)

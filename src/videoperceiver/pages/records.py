@@ -60,6 +60,7 @@ class Difference:
         label: what was compared, in words.
         estimate: the difference and its interval, as shares (0.22 = 22 points).
         model, against, slice: which scores it pairs, for the sentences of the demo; may be empty elsewhere.
+        p_value: of a paired test, adjusted for the rows of its table; None where none was made.
     """
 
     label: str
@@ -67,6 +68,7 @@ class Difference:
     model: str = ""
     against: str = ""
     slice: str = ""
+    p_value: float | None = None
 
 
 @dataclass(frozen=True)

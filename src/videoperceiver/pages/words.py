@@ -109,6 +109,11 @@ def known(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 
+def p_value(value: float | None) -> str:
+    """`0.032`, `< 0.001`."""
+    return MISSING if not known(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def listing(items: Sequence[str], limit: int = 8) -> str:
     """`a, b and c`, cut after `limit` with the count of the rest."""
     items = [str(item) for item in items]
