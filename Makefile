@@ -23,7 +23,7 @@ bench: .venv/.dev  ## every benchmark in its quick form
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; HF_HUB_OFFLINE=1 $(BIN)/python $$file --quick; done
 
 docs: .venv/.docs  ## the manual, into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## forget the environment and caches
 	rm -rf .venv site .coverage .pytest_cache .ruff_cache .hypothesis .import_linter_cache
