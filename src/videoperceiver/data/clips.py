@@ -1,0 +1,55 @@
+"""Clips of a manifest, read at model size and kept in memory up to a bound."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from videoperceiver.data import manifest
+from videoperceiver.errors import ConfigError
+from videoperceiver.types import Clip, Sample
+from videoperceiver.video.read import read_clip
+
+Fit = Callable[[np.ndarray], np.ndarray]
+"""Frames (T, H, W, 3) uint8 -> the same at the size a model takes."""
+
+
+class ClipStore:
+    """Samples of one or several manifests and their clips.
+
+    Args:
+        manifests: manifest files; ids must be unique over all of them.
+        fit: resizes frames as the model's processor would.
+        split: keep samples of this split only; empty = all.
+        memory_mb: decoded frames kept; the least recently used leave first.
+    """
+
+    def __init__(self, manifests: Sequence[str | Path], fit: Fit, *, split: str = "", memory_mb: int = 2048):
+        self.samples: list[Sample] = []
+        self._paths: dict[str, Path] = {}
+        for path in map(Path, manifests):
+            for sample in manifest.read(path):
+                if split and sample.split != split:
+                    continue
+                if sample.id in self._paths:
+                    raise ConfigError(f"sample id {sample.id!r} of {path} is also in another manifest of this run; ids must be unique: rename one source")
+                self._paths[sample.id] = manifest.resolve(path, sample)
+                self.samples.append(sample)
+        if not self.samples:
+            raise ConfigError(f"no sample{f' of split {split!r}' if split else ''} in {', '.join(map(str, manifests))}; run `videoperceiver data build` or choose another split")
+        self._fit, self._room = fit, memory_mb * 2**20
+        self._cache: OrderedDict[str, Clip] = OrderedDict()
+
+    def clip(self, sample: Sample) -> Clip:
+        """Exactly the sample's frames, at model size. Raises VideoReadError."""
+        if sample.id in self._cache:
+            self._cache.move_to_end(sample.id)
+            return self._cache[sample.id]
+        clip = read_clip(self._paths[sample.id], t_s=sample.t_s)
+        clip = Clip(self._fit(clip.frames), clip.t_s, clip.source)
+        self._cache[sample.id] = clip
+        self._room -= clip.frames.nbytes
+        while self._room < 0 and len(self._cache) > 1:
+            self._room += self._cache.popitem(last=False)[1].frames.nbytes
+        return clip

@@ -1,0 +1,122 @@
+"""One clip through stage 0: what carries its event, what V' shows instead, and how rare the event is made (paper 3.1)."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from videoperceiver.errors import SampleError
+from videoperceiver.scoring.keywords import KeywordExtractor
+from videoperceiver.scoring.relevance import RelevanceScorer
+from videoperceiver.stages import DataConfig
+from videoperceiver.types import Clip, Sample, Span
+from videoperceiver.video.degrade import degrade, with_residual
+from videoperceiver.video.keyframes import contiguous, find_keyframes, from_spans, runs
+from videoperceiver.video.pool import DecodePool, ReadRequest
+from videoperceiver.video.read import frame_times
+from videoperceiver.video.sparsify import sparse_times
+
+
+@dataclass
+class Preparation:
+    """The stage's tools.
+
+    Attributes:
+        config: of the stage.
+        pool: decodes in processes that can be killed.
+        extract: texts -> keywords.
+        scorer: frames and keywords -> relevance.
+    """
+
+    config: DataConfig
+    pool: DecodePool
+    extract: KeywordExtractor
+    scorer: RelevanceScorer
+
+    def prepare(self, clips: Sequence[tuple[Sample, Path]]) -> Iterator[Sample | SampleError]:
+        """A manifest row, or the reason why there is none, for each clip, in order; decoding runs ahead."""
+        requests = (self._request(path, sample, sample.t_s) for sample, path in clips)
+        for (sample, path), read in zip(clips, self.pool.read(requests), strict=True):
+            if isinstance(read, SampleError):
+                yield read
+                continue
+            try:
+                yield self._row(sample, path, read)
+            except SampleError as error:
+                yield error
+
+    def _request(self, path: Path, sample: Sample, t_s: Sequence[float]) -> ReadRequest:
+        sampling = {"t_s": list(t_s)} if len(t_s) else {"fps": self.config.fps}
+        return ReadRequest(str(path), {**sampling, "size_px": self.scorer.size_px, "max_frames": self.config.max_frames}, sample.id)
+
+    def _row(self, sample: Sample, path: Path, clip: Clip) -> Sample:
+        keywords = sample.keywords or self._keywords(sample)
+        if self.scorer.needs_keywords and not keywords:
+            raise SampleError("no keyword in its caption, questions or events, and this relevance backend needs one; add a caption", path=str(path), sample_id=sample.id)
+        share = None
+        if not sample.t_s:
+            clip, share = self._sparsify(sample, path, clip, keywords)
+        description = self.scorer.describe(clip.frames)
+        scores = self.scorer.relate(description, clip.t_s, keywords)  # (T,)
+        keyframes_idx, key_runs = self._keyframes(scores, clip.t_s, sample.spans)
+        made = degrade(len(clip), self.config.operator, runs=key_runs, keyframes_idx=keyframes_idx, seed=sample.seed)
+        if made is not None:
+            degraded_scores = self.scorer.relate(description[list(made.source_idx)], clip.t_s, keywords, reference=description)
+            made = with_residual(made, scores, degraded_scores, self.config.removed_threshold * float(scores.max()))
+        return replace(
+            sample,
+            video=f"media/{sample.video}",
+            sha256=sample.sha256 or _sha256(path),
+            t_s=tuple(clip.t_s.tolist()),
+            keywords=tuple(keywords),
+            scores=tuple(scores.tolist()),
+            keyframes_idx=tuple(map(int, keyframes_idx)),
+            degradation=made,
+            event_share=share or self._share(clip.t_s, sample.spans),
+        )
+
+    def _keywords(self, sample: Sample) -> tuple[str, ...]:
+        """Keywords of caption, questions with their answers, and event labels, without repetition."""
+        texts = [sample.caption, *(f"{q.text} {q.answer}" for q in sample.questions), *(span.label for span in sample.spans)]
+        texts = [text for text in texts if text.strip()]
+        return tuple(dict.fromkeys(keyword for found in self.extract(texts) for keyword in found)) if texts else ()
+
+    def _keyframes(self, scores: np.ndarray, t_s: np.ndarray, spans: Sequence[Span]) -> tuple[np.ndarray, list[range]]:
+        """Annotated events take the place of detection."""
+        if spans:
+            idx = from_spans(t_s, spans)
+            return idx, contiguous(idx)
+        idx = find_keyframes(scores, prominence=self.config.prominence, rel_height=self.config.rel_height, literal=self.config.literal_keyframes)
+        return idx, contiguous(idx) if self.config.literal_keyframes else runs(scores, idx, rel_height=self.config.rel_height)
+
+    def _sparsify(self, sample: Sample, path: Path, clip: Clip, keywords: Sequence[str]) -> tuple[Clip, tuple[float, float]]:
+        """The clip read again at the times that make its events rare; events are the annotated spans, or else the runs found at the base rate."""
+        events = list(sample.spans)
+        if not events:
+            scores = self.scorer(clip.frames, keywords, clip.t_s)
+            _, key_runs = self._keyframes(scores, clip.t_s, ())
+            events = [Span(float(clip.t_s[run.start]), float(clip.t_s[run.stop - 1])) for run in key_runs]
+        t_s, before, after = sparse_times(
+            frame_times(path), events, base_fps=self.config.fps, dense_fps=self.config.dense_fps, target_share=self.config.target_share
+        )
+        [again] = self.pool.read([self._request(path, sample, t_s)])
+        if isinstance(again, SampleError):
+            raise again
+        return again, (before, after)
+
+    def _share(self, t_s: np.ndarray, spans: Sequence[Span]) -> tuple[float, float] | None:
+        """The share of a sample that brought its own times: before and after are the same."""
+        if not spans:
+            return None
+        share = len(from_spans(t_s, spans)) / len(t_s)
+        return share, share
+
+
+def _sha256(path: Path) -> str:
+    """Of the file, or of a folder's files in order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

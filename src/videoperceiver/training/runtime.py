@@ -1,0 +1,157 @@
+"""What both stages need around a step: seeds, data order, optimizer, schedule, checkpoints, progress.
+
+A step is a pure function of (weights, optimizer state, config, step number): every random choice is drawn from a generator
+seeded by (seed, step), so that a resumed run repeats an uninterrupted one bit for bit without saving generator states.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from videoperceiver.stages import ModelConfig, OptimConfig
+from videoperceiver.errors import RunError
+from videoperceiver.models.backbone import Backbone
+from videoperceiver.models.forward import TreeOutput
+from videoperceiver.models.lora import Lora
+from videoperceiver.runs import Run
+
+_STATE, _OPTIMIZER = "trainer_state.json", "optimizer.safetensors"
+
+
+def step_rng(seed: int, step: int) -> np.random.Generator:
+    """The generator of one step's random choices; also seeds torch (dropout, sampling)."""
+    sequence = np.random.SeedSequence([seed, step])
+    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+    return np.random.default_rng(sequence)
+
+
+def batch_indices(num_samples: int, batch_size: int, seed: int, step: int) -> list[int]:
+    """Indices of a step's samples: every epoch is its own permutation, batches run on across its end."""
+    first, picked = step * batch_size, []
+    for position in range(first, first + batch_size):
+        epoch, offset = divmod(position, num_samples)
+        picked.append(int(_permutation(num_samples, seed, epoch)[offset]))
+    return picked
+
+
+@lru_cache(maxsize=4)
+def _permutation(num_samples: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng(np.random.SeedSequence([seed, epoch, 7])).permutation(num_samples)
+
+
+def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
+    """AdamW over what is trainable; no decay on vectors (norms, biases), as usual."""
+    params = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in params if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.999), fused=True)
+
+
+def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
+    """Linear warm-up over `warmup_share` of the steps, then the schedule down to 0."""
+    warmup = max(1, round(config.warmup_share * steps)) if config.warmup_share > 0 else 0
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    factor = {"constant": 1.0, "linear": 1.0 - progress, "cosine": 0.5 * (1 + math.cos(math.pi * progress))}[config.schedule]
+    return config.lr * factor
+
+
+def update(module: nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float, clip_norm: float) -> float:
+    """Backward, clip, step. Returns the gradient's norm before clipping."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], clip_norm, foreach=True)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return float(norm)
+
+
+def save_checkpoint(run: Run, backbone: Backbone, optimizer: torch.optim.Optimizer, step: int, extra: Mapping[str, object], keep: int) -> None:
+    """A plain Hugging Face folder plus optimizer tensors and a JSON state; then all but the last `keep` checkpoints go.
+
+    Written beside and renamed whole: a full disk or a kill leaves the checkpoints before it as they were.
+    """
+    final = run.checkpoint_path(step)
+    part = final.with_name(f".{final.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        backbone.save(part)
+        save_file(_optimizer_tensors(backbone, optimizer), part / _OPTIMIZER)
+        (part / _STATE).write_text(json.dumps({"step": step, **extra}))
+        shutil.rmtree(final, ignore_errors=True)
+        part.rename(final)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise RunError(f"{final}: the checkpoint could not be written ({error}); free space or name another output. Earlier checkpoints are untouched") from error
+    for old in sorted(final.parent.glob("step-*"))[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def last_checkpoint(run: Run) -> Path | None:
+    """Folder of the latest complete checkpoint."""
+    return max((run.folder / "checkpoints").glob("step-*"), default=None)
+
+
+def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
+    """Restores the optimizer from a checkpoint folder and returns its JSON state (weights are loaded by Backbone.load)."""
+    tensors = load_file(folder / _OPTIMIZER)
+    names = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    for name, parameter in names.items():
+        keys = {key.rsplit("|", 1)[1]: key for key in tensors if key.rsplit("|", 1)[0] == name}
+        if keys:
+            optimizer.state[parameter] = {kind: tensors[key].clone() for kind, key in keys.items()}
+    return json.loads((folder / _STATE).read_text())
+
+
+def _optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    names = {id(p): name for name, p in module.named_parameters()}
+    return {f"{names[id(p)]}|{kind}": value.contiguous() for p, state in optimizer.state.items() for kind, value in state.items()}
+
+
+def model_options(config: ModelConfig) -> dict:
+    """Keyword arguments of Backbone.load for a training stage."""
+    return {
+        "dtype": config.dtype,
+        "freeze_vision": config.freeze_vision,
+        "lora": Lora(rank=config.lora_rank) if config.lora_rank else None,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "attention": config.attention,
+    }
+
+
+def require_finite(loss: torch.Tensor, step: int, sample_ids: Sequence[str], run: Run) -> None:
+    """Stops a run whose loss is NaN or infinite before it reaches the weights."""
+    if not torch.isfinite(loss):
+        raise RunError(
+            f"the loss of step {step} is {float(loss)}, expected a finite number; samples: {', '.join(sorted(set(sample_ids)))}. "
+            f"The weights are untouched: resume from the last checkpoint in {run.folder} with a lower optim.lr, or remove these samples"
+        )
+
+
+def roles(output: TreeOutput, maps: Sequence[Mapping[int, int]]) -> torch.Tensor:
+    """(N,) what each labelled token is for: the value its node has in its tree's map, 0 for nodes that are in none."""
+    table = torch.zeros(len(maps), 1 + int(output.node[:, 1].max()), dtype=torch.long)
+    for t, nodes in enumerate(maps):
+        for node, role in nodes.items():
+            table[t, node] = role
+    return table[output.node[:, 0], output.node[:, 1]]
+
+
+def require_samples(left: Sequence[object], step: int, run: Run) -> None:
+    """Stops a run none of whose clips of a step could be read: an update on nothing would only move the optimizer."""
+    if not left:
+        raise RunError(f"no sample of step {step} could be used; see {run.folder / 'rejects.jsonl'} for the reasons, mend or drop these samples and resume")
