@@ -44,9 +44,9 @@ def seconds(value: float | None) -> str:
     """A duration: `0.25 s`, `12.4 s`, `3 min 20 s`, `1 h 05 min`."""
     if not known(value):
         return MISSING
-    if value < 10:
+    if round(value, 2) < 10:
         return f"{value:.2f} s"
-    if value < 60:
+    if round(value, 1) < 60:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
@@ -54,11 +54,11 @@ def seconds(value: float | None) -> str:
 
 def moment(t_s: float) -> str:
     """A time in a clip, short enough for a label: `0.75`, `12.4`, `1:02:05`."""
-    if abs(t_s) < 10:
+    if round(abs(t_s), 2) < 10:
         return signed(f"{t_s:.2f}")
-    if abs(t_s) < 100:
+    if round(abs(t_s), 1) < 100:
         return signed(f"{t_s:.1f}")
-    minutes, rest = divmod(int(t_s), 60)
+    minutes, rest = divmod(round(t_s), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
