@@ -14,10 +14,13 @@ import av.error
 import numpy as np
 
 from videoperceiver.errors import VideoReadError
-from videoperceiver.video.packets import PacketReader
+from videoperceiver.video.packets import PacketIndex, PacketReader
+from videoperceiver.video.source import MAX_FRAME_PX
 
 _SKIPS_EXACTLY = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
 """Decoders whose non-reference pictures can be left out one by one (compared frame by frame in the tests)."""
+_CUT_PICTURES = 2
+"""Damage in so many last pictures is a cut-off end, which real files have, and costs those pictures alone."""
 _SMALL_PX = 2_000_000
 """Below so many pixels in all, starting decoder threads costs more than they bring."""
 
@@ -31,24 +34,21 @@ class Stretch:
     ticks: tuple[int, ...]
 
 
-def plan(pts: np.ndarray, is_key: np.ndarray, ticks: np.ndarray) -> list[Stretch]:
+def plan(index: PacketIndex, ticks: np.ndarray) -> list[Stretch]:
     """The stretches to decode for some pictures.
 
     A picture stored after a key picture but shown before it (open group of pictures) needs the group before: after a jump,
     decoders give such pictures damaged.
 
     Args:
-        pts: (N,) presentation ticks in decoding order, distinct where shown.
-        is_key: (N,) where decoding can start.
+        index: of the stream, not ranked.
         ticks: (M,) presentation ticks of the chosen pictures, increasing.
     """
-    order = np.argsort(pts, kind="stable")
-    ordinals = order[np.searchsorted(pts, ticks, side="right", sorter=order) - 1]  # (M,)
-    keys = np.flatnonzero(is_key)
+    keys = np.flatnonzero(index.is_key)
     stretches: list[Stretch] = []
-    for ordinal, tick in zip(ordinals.tolist(), ticks.tolist()):
+    for ordinal, tick in zip(index.ordinals(ticks).tolist(), ticks.tolist()):
         k = int(np.searchsorted(keys, ordinal, side="right")) - 1
-        while k >= 0 and pts[keys[k]] > tick:
+        while k >= 0 and index.pts[keys[k]] > tick:
             k -= 1
         start = int(keys[k]) if k >= 0 else 0
         if stretches and start <= stretches[-1].stop:
@@ -86,7 +86,7 @@ class Decoder:
         """
         ticks = self._index.times[idx]
         if not self._context.is_open:
-            self._set_threads(len(idx))
+            self._prepare(len(idx))
         if self._index.is_ranked:
             yield from self._ranked(idx)
             return
@@ -96,7 +96,9 @@ class Decoder:
         if waiting:
             yield from self._in_order(waiting)
 
-    def _set_threads(self, num_wanted: int) -> None:
+    def _prepare(self, num_wanted: int) -> None:
+        # A picture the decoder had to patch up is not the picture that was filmed: report damage instead.
+        self._context.options = {"err_detect": "crccheck+explode", "max_pixels": str(MAX_FRAME_PX)}
         if self._context.width * self._context.height * num_wanted < _SMALL_PX:
             self._context.thread_type, self._context.thread_count = "NONE", 1
             return
@@ -106,7 +108,7 @@ class Decoder:
 
     def _planned(self, ticks: np.ndarray) -> Iterator[av.VideoFrame]:
         """The pictures at ticks, one stretch after the other; ends as soon as one of them does not come unharmed."""
-        for stretch in plan(self._index.pts, self._index.is_key, ticks):
+        for stretch in plan(self._index, ticks):
             self._context.flush_buffers()
             missing = list(stretch.ticks)
             for frame in self._decode(islice(self._packets.start_at(stretch.start), stretch.stop - stretch.start), set(missing)):
@@ -139,7 +141,7 @@ class Decoder:
         """The k-th picture shown gets the k-th time."""
         wanted = set(idx.tolist())
         for k, frame in enumerate(islice(self._restart(), int(idx[-1]) + 1)):
-            self._judge(self._index.times[k] * self._index.tick_s, is_gap=self._damage is not None and k < len(self._index.times) - 2, frame=frame)
+            self._judge(self._index.times[k] * self._index.tick_s, k < len(self._index.times) - _CUT_PICTURES, frame)
             if k in wanted:
                 yield frame, self._index.times[k] * self._index.tick_s
 
@@ -159,17 +161,17 @@ class Decoder:
 
     def _timed(self) -> Iterator[tuple[av.VideoFrame, int]]:
         """Every frame that has a time of its own, with its tick, from the start."""
-        num_shown, last = 0, -(2**63)
+        num_passed, last = 0, -(2**63)
         for frame in self._restart():
             if frame.pts is None or frame.pts <= last:
                 continue
-            is_gap = self._damage is not None and num_shown < int(np.searchsorted(self._index.times, frame.pts))
-            self._judge(frame.pts * self._index.tick_s, is_gap, frame)
-            last = frame.pts
-            num_shown += 1
+            place = int(np.searchsorted(self._index.times, frame.pts))
+            lost = self._index.ordinals(self._index.times[num_passed:place]) if place > num_passed else np.empty(0)
+            self._judge(frame.pts * self._index.tick_s, bool((lost < len(self._index.pts) - _CUT_PICTURES).any()), frame)
+            num_passed, last = max(place + 1, num_passed), frame.pts
             yield frame, last
 
     def _judge(self, at_s: float, is_gap: bool, frame: av.VideoFrame) -> None:
-        """Rejects a video with damage before this frame, or in it."""
-        if is_gap or frame.is_corrupt:
+        """Rejects a video with a gap before this frame where damage was met, and a damaged frame."""
+        if (is_gap and self._damage is not None) or frame.is_corrupt:
             raise VideoReadError(f"is damaged at or before {at_s:.3f} s ({self._damage or 'marked corrupt'}). Fetch or re-encode it", path=self._packets.name)

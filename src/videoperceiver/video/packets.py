@@ -6,19 +6,24 @@ Reading packets costs a hundredth of decoding them, so the exact times of all pi
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import av
+import av.error
 import numpy as np
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from videoperceiver.errors import BudgetError, VideoReadError
+from videoperceiver.video.source import Source, name_of, open_container, video_stream
 
 MAX_PACKETS = 4_000_000
 """More pictures than this are refused (37 hours at 30 fps)."""
 CACHE_BYTES = 2**25
 """Compressed video up to this size is kept in memory once read (32 MB: a short clip), which saves seeking in it."""
 
+_SEEK_PACKETS = 1000
+"""A seek that has not met its packet after so many has gone wrong."""
 _NO_TIME = -(2**63)
 
 
@@ -29,6 +34,7 @@ class PacketIndex:
     Attributes:
         pts: (N,) presentation time, ticks; the container's decoding time, sorted by rank, where it stores none.
         dts: (N,) decoding time, ticks (may be _NO_TIME).
+        num_bytes: (N,) compressed size.
         is_key: (N,) decoding can start here.
         is_ranked: the container stores no presentation times (AVI, raw streams): the k-th picture shown gets the k-th time.
         times: (T,) distinct ticks at which a picture is shown, increasing.
@@ -37,10 +43,16 @@ class PacketIndex:
 
     pts: np.ndarray
     dts: np.ndarray
+    num_bytes: np.ndarray
     is_key: np.ndarray
     is_ranked: bool
     times: np.ndarray
     tick_s: float
+
+    def ordinals(self, ticks: np.ndarray) -> np.ndarray:
+        """(M,) places in decoding order of the pictures shown at some ticks."""
+        order = np.argsort(self.pts, kind="stable")
+        return order[np.searchsorted(self.pts, ticks, side="right", sorter=order) - 1]
 
     @property
     def times_s(self) -> np.ndarray:
@@ -49,46 +61,46 @@ class PacketIndex:
 
 
 class PacketReader:
-    """Packets of one stream, from any picture on: out of memory for short clips, by seeking and checking otherwise."""
+    """Packets of one stream, from any picture on: out of memory for short clips, by seeking and checking otherwise.
 
-    def __init__(self, container: InputContainer, stream: av.VideoStream, name: str):
-        self._container, self._stream, self.name = container, stream, name
+    Args:
+        container: just opened.
+        stream: its video stream.
+        source: of the container, to be opened a second time where it cannot seek.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream, source: Source):
+        self._container, self._stream, self._source, self.name = container, stream, source, name_of(source)
         self._cache: list[av.Packet] | None = []
         self._can_seek = True
         self.index = self._scan()
 
     def _scan(self) -> PacketIndex:
-        pts, dts, is_key, is_shown, size = array("q"), array("q"), bytearray(), bytearray(), 0
-        for packet in self._pictures():
+        pts, dts, num_bytes, is_key, is_shown = array("q"), array("q"), array("q"), bytearray(), bytearray()
+        total = 0
+        for packet in _pictures(self._container, self._stream):
             pts.append(_NO_TIME if packet.pts is None else packet.pts)
             dts.append(_NO_TIME if packet.dts is None else packet.dts)
+            num_bytes.append(packet.size)
             is_key.append(packet.is_keyframe)
             is_shown.append(not packet.is_discard)
-            size += packet.size
+            total += packet.size
             if self._cache is not None:
                 self._cache.append(packet)
-                if size > CACHE_BYTES:
+                if total > CACHE_BYTES:
                     self._cache = None
             if len(pts) > MAX_PACKETS:
                 raise BudgetError(f"has more than {MAX_PACKETS} pictures; cut it into parts", path=self.name)
         if not pts:
             raise VideoReadError("its video stream holds no picture; expected at least one", path=self.name)
         flags = np.array(is_key, dtype=bool), np.array(is_shown, dtype=bool)
-        return build_index(np.array(pts), np.array(dts), *flags, self._stream, self.name)
-
-    def _pictures(self) -> Iterator[av.Packet]:
-        """Packets that hold a picture to be shown or needed, from the container's present position on."""
-        return (packet for packet in self._container.demux(self._stream) if packet.size)
+        return build_index(np.array(pts), np.array(dts), np.array(num_bytes), *flags, self._stream, self.name)
 
     def start_at(self, ordinal: int) -> Iterator[av.Packet]:
-        """The packets from `ordinal` (in decoding order) to the end.
-
-        Raises:
-            VideoReadError: the container cannot be brought back there.
-        """
+        """The packets from `ordinal` (in decoding order) to the end."""
         if self._cache is not None:
             return islice(self._cache, ordinal, None)
-        if self._can_seek and self.index.dts[ordinal] != _NO_TIME:
+        if self._can_seek and not self.index.is_ranked:
             found = self._seek(ordinal)
             if found is not None:
                 return found
@@ -97,41 +109,43 @@ class PacketReader:
 
     def _seek(self, ordinal: int) -> Iterator[av.Packet] | None:
         """Seeks, and checks that the very packet comes: containers' indexes may be missing or lie."""
-        expected = (int(self.index.pts[ordinal]), int(self.index.dts[ordinal]))
-        # Some containers seek by presentation time and some by decoding time, which comes first.
-        self._container.seek(min(expected), stream=self._stream)
-        pictures = self._pictures()
-        for packet in pictures:
-            if (packet.pts, packet.dts) == expected:
-                return _chain(packet, pictures)
-            if packet.dts is None or packet.dts > expected[1]:
-                return None
+        pts, dts = int(self.index.pts[ordinal]), int(self.index.dts[ordinal])
+        try:
+            # Some containers seek by presentation time and some by decoding time: the earlier of the two is safe in both.
+            self._container.seek(pts if dts == _NO_TIME else min(pts, dts), stream=self._stream)
+        except av.error.FFmpegError:
+            return None
+        pictures = _pictures(self._container, self._stream)
+        for packet in islice(pictures, _SEEK_PACKETS):
+            if (packet.pts, packet.size) == (pts, self.index.num_bytes[ordinal]):
+                return chain([packet], pictures)
         return None
 
     def _walk(self, ordinal: int) -> Iterator[av.Packet]:
-        first = (int(self.index.pts[0]), int(self.index.dts[0]))
-        self._container.seek(-(2**62), stream=self._stream)
-        pictures = self._pictures()
-        packet = next(pictures, None)
-        if packet is None or (_NO_TIME if packet.dts is None else packet.dts) != first[1]:
-            raise VideoReadError("its start cannot be reached again after a first pass; remux it (ffmpeg -i IN -c copy OUT.mkv)", path=self.name)
-        return islice(_chain(packet, pictures), ordinal, None)
+        """Reads, without decoding, from the start of a second container."""
+        with open_container(self._source) as container:
+            yield from islice(_pictures(container, video_stream(container, self.name)), ordinal, None)
 
 
-def _chain(first: av.Packet, rest: Iterator[av.Packet]) -> Iterator[av.Packet]:
-    yield first
-    yield from rest
+def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    """The stream's packets that are not empty, from the container's present position on."""
+    return (packet for packet in container.demux(stream) if packet.size)
 
 
-def build_index(pts: np.ndarray, dts: np.ndarray, is_key: np.ndarray, is_shown: np.ndarray, stream: av.VideoStream, name: str) -> PacketIndex:
+def build_index(
+    pts: np.ndarray, dts: np.ndarray, num_bytes: np.ndarray, is_key: np.ndarray, is_shown: np.ndarray, stream: VideoStream, name: str
+) -> PacketIndex:
     """Settles on which clock the pictures are timed.
 
-    Pictures an edit list cuts away (not is_shown) are needed to decode others, and have no time of their own.
+    Pictures that an edit list cuts away (not is_shown) serve to decode others and have no time of their own; neither have pictures before
+    the first key picture, which nothing can decode (a recording that starts in the middle).
 
     Raises:
         VideoReadError: neither times nor a frame rate are stored.
     """
     tick_s = float(stream.time_base) if stream.time_base else 0.0
+    if is_key.any():
+        is_shown[: int(is_key.argmax())] = False
     if not is_shown.any():
         raise VideoReadError("its edit list cuts every picture away; expected at least one", path=name)
     is_ranked = bool((pts == _NO_TIME).any()) or len(np.unique(pts[is_shown])) < is_shown.sum()
@@ -144,4 +158,4 @@ def build_index(pts: np.ndarray, dts: np.ndarray, is_key: np.ndarray, is_shown: 
         pts, tick_s = np.arange(len(pts)), 1 / float(rate)
     if tick_s <= 0:
         raise VideoReadError("stores no time base; remux it (ffmpeg -i IN -c copy OUT.mkv)", path=name)
-    return PacketIndex(pts, dts, is_key, is_ranked, np.unique(pts[is_shown]), tick_s)
+    return PacketIndex(pts, dts, num_bytes, is_key, is_ranked, np.unique(pts[is_shown]), tick_s)

@@ -16,10 +16,9 @@ def quarter_turns(frame: av.VideoFrame) -> tuple[int, bool]:
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 0, False
-    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].astype(float)
-    mirrored = a * d - b * c < 0
-    angle = np.degrees(np.arctan2(-b, -a if mirrored else a))  # matrix rows map (x, y) with y down
-    return round(float(angle) / 90) % 4, bool(mirrored)
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].astype(float)  # x' = a x + c y, y' = b x + d y, y down
+    angle = np.degrees(np.arctan2(c, d))  # the second row is the same whether or not x was mirrored first
+    return round(float(angle) / 90) % 4, bool(a * d - b * c < 0)
 
 
 def target_size(height: int, width: int, size_px: SizePx) -> tuple[int, int]:

@@ -151,6 +151,9 @@ class DecodePool:
     def close(self) -> None:
         """Ends all workers at once."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for pid in self.pids:
+            os.kill(pid, signal.SIGKILL)  # the threads that wait for them see it and come back
+        self._threads.shutdown(wait=True)
         for worker in self._workers:
             worker.end()
 

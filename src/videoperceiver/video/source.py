@@ -122,10 +122,11 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     if not streams:
         held = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise VideoReadError(f"has no video stream (it holds {held}); expected one", path=name)
-    stream = max(streams, key=lambda s: (s.width or 0) * (s.height or 0))
-    if stream.codec_context is None:
+    streams = [s for s in streams if s.codec_context is not None]
+    if not streams:
         raise VideoReadError("its video codec has no decoder in this FFmpeg. Re-encode it, for example to H.264", path=name)
-    if (stream.width or 0) * (stream.height or 0) > MAX_FRAME_PX:
+    stream = max(streams, key=lambda s: s.width * s.height)
+    if stream.width * stream.height > MAX_FRAME_PX:
         raise VideoReadError(f"pictures of {stream.width} x {stream.height} px; expected at most {MAX_FRAME_PX} px in all. Re-encode it smaller", path=name)
     return stream
 

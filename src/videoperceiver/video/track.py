@@ -64,14 +64,13 @@ class Track(Protocol):
 class VideoTrack:
     """The video stream of an open container."""
 
-    def __init__(self, container: InputContainer, name: str, num_threads: int):
-        self.name = name
+    def __init__(self, container: InputContainer, source: Source, num_threads: int):
+        self.name = name = name_of(source)
         stream = video_stream(container, name)
-        stream.codec_context.options = {"max_pixels": container.options["max_pixels"]}
         for other in container.streams:
             if other is not stream:
                 other.discard = Discard.all
-        packets = PacketReader(container, stream, name)
+        packets = PacketReader(container, stream, source)
         self._decoder = Decoder(stream, packets, num_threads)
         self.times_s = packets.index.times_s
         _check_length(stream, len(packets.index.pts), name)
@@ -157,12 +156,11 @@ def open_track(source: Source, *, frame_fps: float | None, num_threads: int) -> 
     Raises:
         VideoReadError: it cannot be read.
     """
-    name = name_of(source)
     if exists_as_folder(source):
         yield FolderTrack(Path(os.fsdecode(source)), frame_fps)
         return
     with open_container(source) as container:
-        yield VideoTrack(container, name, num_threads)
+        yield VideoTrack(container, source, num_threads)
 
 
 def read_info(source: Source) -> VideoInfo:
