@@ -6,6 +6,7 @@ CPU cores. Default sizes are those of the prototype in the method notes: a clip 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -14,7 +15,9 @@ from transformers import (
     InternVLForConditionalGeneration,
     InternVLProcessor,
     InternVLVideoProcessor,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
+    ProcessorMixin,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
@@ -51,6 +54,10 @@ CHAT_TEMPLATE = (
 QWEN_VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
 FAMILIES = ("qwen2_5_vl", "qwen3_vl", "internvl")
 LONGEST_TIMESTAMP_S = 60
+
+Tokens = PreTrainedTokenizerFast
+Spec = dict[str, Any]
+Built = tuple[PreTrainedModel, ProcessorMixin]
 
 
 def build_tiny(
@@ -134,14 +141,20 @@ def _tokenizer(words: Sequence[str], family: str) -> PreTrainedTokenizerFast:
     )
 
 
-def _media_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+def _media_ids(tokenizer: Tokens) -> dict[str, Any]:
     names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
     names |= {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}
-    return {key: tokenizer.convert_tokens_to_ids(token) for key, token in names.items()}
+    return {key: _id(tokenizer, token) for key, token in names.items()}
 
 
-def _qwen2_5_vl(tokenizer, text, width, depth):
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
+def _id(tokenizer: Tokens, token: str) -> int:
+    found = tokenizer.convert_tokens_to_ids(token)
+    assert isinstance(found, int)
+    return found
+
+
+def _qwen2_5_vl(tokenizer: Tokens, text: Spec, width: int, depth: int) -> Built:
+    rope: Spec = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
     vision = {
         "depth": depth,
         "hidden_size": width,
@@ -155,11 +168,11 @@ def _qwen2_5_vl(tokenizer, text, width, depth):
         "tokens_per_second": 2,
         "out_hidden_size": text["hidden_size"],
     }
-    config = Qwen2_5_VLConfig(text_config=text | {"rope_parameters": rope}, vision_config=vision, tie_word_embeddings=True, **_media_ids(tokenizer))
+    config = Qwen2_5_VLConfig(text_config={**text, "rope_parameters": rope}, vision_config=vision, tie_word_embeddings=True, **_media_ids(tokenizer))
     return Qwen2_5_VLForConditionalGeneration(config), _qwen_processor(Qwen2_5_VLProcessor, Qwen2VLVideoProcessor, tokenizer, 8)
 
 
-def _qwen3_vl(tokenizer, text, width, depth):
+def _qwen3_vl(tokenizer: Tokens, text: Spec, width: int, depth: int) -> Built:
     rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [6, 5, 5], "mrope_interleaved": True}
     vision = {
         "depth": depth,
@@ -173,12 +186,12 @@ def _qwen3_vl(tokenizer, text, width, depth):
         "deepstack_visual_indexes": list(range(min(3, depth))),
         "out_hidden_size": text["hidden_size"],
     }
-    config = Qwen3VLConfig(text_config=text | {"rope_parameters": rope}, vision_config=vision, tie_word_embeddings=True, **_media_ids(tokenizer))
+    config = Qwen3VLConfig(text_config={**text, "rope_parameters": rope}, vision_config=vision, tie_word_embeddings=True, **_media_ids(tokenizer))
     return Qwen3VLForConditionalGeneration(config), _qwen_processor(Qwen3VLProcessor, Qwen3VLVideoProcessor, tokenizer, 8)
 
 
-def _qwen_processor(processor_class, video_class, tokenizer, patch_size):
-    sizes = {"patch_size": patch_size, "temporal_patch_size": 2, "merge_size": 2}
+def _qwen_processor(processor_class: Any, video_class: Any, tokenizer: Tokens, patch_size: int) -> ProcessorMixin:
+    sizes: Spec = {"patch_size": patch_size, "temporal_patch_size": 2, "merge_size": 2}
     area = {"shortest_edge": 256, "longest_edge": 2**24}
     return processor_class(
         image_processor=Qwen2VLImageProcessor(**sizes, size=area),
@@ -188,7 +201,7 @@ def _qwen_processor(processor_class, video_class, tokenizer, patch_size):
     )
 
 
-def _internvl(tokenizer, text, width, depth):
+def _internvl(tokenizer: Tokens, text: Spec, width: int, depth: int) -> Built:
     vision = {
         "hidden_size": width,
         "intermediate_size": 3 * width,
@@ -197,10 +210,8 @@ def _internvl(tokenizer, text, width, depth):
         "patch_size": [8, 8],
         "image_size": [32, 32],
     }
-    text = text | {"model_type": "qwen2", "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}
-    config = InternVLConfig(
-        text_config=text, vision_config=vision, image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"), tie_word_embeddings=True
-    )
+    text = {**text, "model_type": "qwen2", "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}
+    config = InternVLConfig(text_config=text, vision_config=vision, image_token_id=_id(tokenizer, "<IMG_CONTEXT>"), tie_word_embeddings=True)
     size = {"height": 32, "width": 32}
     processor = InternVLProcessor(
         image_processor=GotOcr2ImageProcessor(size=size),

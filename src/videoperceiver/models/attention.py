@@ -4,7 +4,7 @@ Decoder layers are called as they are, with one more keyword, `tree`, that trans
 it (plain transformers calls on the same model) the function is transformers' SDPA.
 """
 
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -27,11 +27,21 @@ class TreeAttention(Protocol):
     """Who sees whom in one packing."""
 
     def attend(self, block: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
-        """query (R, heads, W, d), key and value (R, kv_heads, W, d) -> (R, W, heads, d)."""
+        """Query (R, heads, W, d), key and value (R, kv_heads, W, d) -> (R, W, heads, d)."""
         ...
 
 
-def tree_attention(module, query, key, value, attention_mask, scaling=None, dropout=0.0, tree: TreeAttention | None = None, **kwargs):
+def tree_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    tree: TreeAttention | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
     """The function registered with transformers under TREE."""
     if tree is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
@@ -47,7 +57,8 @@ def share_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tens
     groups = query.shape[1] // key.shape[1]
     if groups == 1:
         return key, value
-    return tuple(x.unsqueeze(2).expand(-1, -1, groups, -1, -1).flatten(1, 2) for x in (key, value))
+    shared = [x.unsqueeze(2).expand(-1, -1, groups, -1, -1).flatten(1, 2) for x in (key, value)]
+    return shared[0], shared[1]
 
 
 class Dense:
@@ -59,7 +70,8 @@ class Dense:
         visible = (at[:, None] >= at) & (at[:, None] < end[:, None, :])  # (R, W, W)
         self.mask = torch.zeros(visible.shape, device=device, dtype=dtype).masked_fill_(~visible, float("-inf")).unsqueeze(1)
 
-    def attend(self, block, query, key, value, scaling, dropout):
+    def attend(self, block: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
+        """See `TreeAttention`."""
         key, value = share_heads(query, key, value)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=self.mask, dropout_p=dropout, scale=scaling).transpose(1, 2)
 
@@ -70,7 +82,8 @@ class Segments:
     def __init__(self, stage: Stage):
         self.segments = segments(stage)
 
-    def attend(self, block, query, key, value, scaling, dropout):
+    def attend(self, block: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
+        """See `TreeAttention`."""
         if dropout:
             raise ValueError(f"got attention dropout {dropout}; segment attention has none, use attention=dense")
         key, value = share_heads(query, key, value)
@@ -85,13 +98,14 @@ class Flex:
 
         end = torch.from_numpy(stage.end).to(device)
 
-        def visible(row, head, i, j):
+        def visible(row: Tensor, head: Tensor, i: Tensor, j: Tensor) -> Tensor:
             return (j <= i) & (i < end[row, j])
 
         self.mask = create_block_mask(visible, stage.rows, None, stage.width, stage.width, device=device)
         self.call = torch.compile(flex_attention) if device.type == "cuda" else flex_attention
 
-    def attend(self, block, query, key, value, scaling, dropout):
+    def attend(self, block: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
+        """See `TreeAttention`."""
         if dropout:
             raise ValueError(f"got attention dropout {dropout}; flex attention has none, use attention=dense")
         return self.call(query, key, value, block_mask=self.mask, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]).transpose(1, 2)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from videoperceiver.errors import ModelError
-from videoperceiver.models import forward, lora as low_rank, vision
-from videoperceiver.models.adapters import Adapter, VideoTokens, check_family
+from videoperceiver.models import forward, vision
+from videoperceiver.models import lora as low_rank
+from videoperceiver.models.adapters import Adapter, Features, VideoTokens, check_family
 from videoperceiver.models.adapters.base import VideoTimes
 from videoperceiver.models.attention import TREE, AttentionKind, choose
 from videoperceiver.models.feature_cache import FeatureCache, fingerprint
@@ -51,7 +52,7 @@ class Backbone(nn.Module):
 
     def __init__(self, model: nn.Module, processor: Any, *, attention: AttentionKind = "auto", video_times: VideoTimes = "processor"):
         super().__init__()
-        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         self.model = model
         self.processor, self.tokenizer = processor, processor.tokenizer
         self.adapter: Adapter = check_family(base.config.model_type, "model")(base, processor, video_times)
@@ -114,14 +115,14 @@ class Backbone(nn.Module):
             for module in self.adapter.vision:
                 module.requires_grad_(False)
         if gradient_checkpointing:
-            self.adapter.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.adapter.model.activation_checkpointing_enable({"use_reentrant": False})
 
     def save(self, folder: str | Path) -> Path:
         """Write a plain Hugging Face folder that transformers and vLLM load; LoRA updates are merged in, and also kept apart in `lora/`."""
         folder = Path(folder)
         base = self.adapter.model
         if isinstance(self.model, PeftModel):
-            self.model.save_pretrained(folder / ADAPTER_FOLDER)
+            self.model.save_pretrained(str(folder / ADAPTER_FOLDER))
             self.model.merge_adapter()
             state = {name.replace(".base_layer", ""): value for name, value in base.state_dict().items() if ".lora_" not in name}
             base.save_pretrained(folder, state_dict=state)
@@ -170,7 +171,7 @@ class Backbone(nn.Module):
         hidden, placed = forward.embed(adapter, layout, features, self.training)
         return layout, hidden, placed, kind
 
-    def features(self, trees: Sequence[Tree]):
+    def features(self, trees: Sequence[Tree]) -> Features | None:
         """Video features of the trees' patches, tree after tree; None if no tree has a video."""
         if not any(tree.patches for tree in trees):
             return None
@@ -223,7 +224,9 @@ class Backbone(nn.Module):
         unknown = self.tokenizer.unk_token_id
         if unknown is not None and (ids == unknown).any():
             start, stop = encoding.offsets[int(np.flatnonzero(ids == unknown)[0])]
-            raise ModelError(f"the word {text[start:stop]!r} is not in the tokenizer's vocabulary of {len(self.tokenizer)}; expected known words only, in {text!r}")
+            raise ModelError(
+                f"the word {text[start:stop]!r} is not in the tokenizer's vocabulary of {len(self.tokenizer)}; expected known words only, in {text!r}"
+            )
         ids.flags.writeable = False
         return ids
 

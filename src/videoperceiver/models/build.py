@@ -1,13 +1,14 @@
 """The only way trees are made: a clip and what is asked about it, spelled as the model's own processor would."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from videoperceiver.errors import BudgetError, SampleError
 from videoperceiver.models.adapters import VideoTokens
 from videoperceiver.models.backbone import Backbone
-from videoperceiver.models.tree import IGNORE, Node, Tree
+from videoperceiver.models.tree import Node, Tree, follow
 from videoperceiver.types import BLANK, Clip
 
 GREY = 128
@@ -28,11 +29,15 @@ class TreeBuilder:
         BudgetError: the video alone exceeds the budget or the context.
     """
 
-    def __init__(self, backbone: Backbone, clip: Clip, degraded_idx: Sequence[int] | None = None, *, sample_id: str | None = None, max_tokens: int | None = None):
+    def __init__(
+        self, backbone: Backbone, clip: Clip, degraded_idx: Sequence[int] | None = None, *, sample_id: str | None = None, max_tokens: int | None = None
+    ):
         self.backbone, self.sample_id, self.max_tokens = backbone, sample_id or clip.source, max_tokens
         frames = backbone.adapter.fit(clip.frames)
         self._t_s = np.asarray(clip.t_s, dtype=np.float64)
-        self._frames, self._nodes, self._memory = frames, [], {}
+        self._frames, self._tokens = frames, 0
+        self._nodes: list[Node] = []
+        self._memory: dict[str, Any] = {}
         self._patches: dict[tuple[int, ...], int] = {}
         self._source = np.arange(len(frames))
         self._spelled = self._spell()
@@ -87,7 +92,7 @@ class TreeBuilder:
         """The nodes so far. Trees of one builder share frames and remembered features."""
         if self._shared is not None:  # the common prefix goes as deep as the deeper of V and V'
             depths = [node.depth for node in self._nodes if node.parent == self._shared]
-            self._nodes[self._shared].depth = None if None in depths else max(depths)
+            self._nodes[self._shared].depth = None if None in depths else max(depth for depth in depths if depth is not None)
         return Tree(list(self._nodes), self._frames, self._t_s, list(self._patches), self.sample_id, self._memory)
 
     @property
@@ -141,13 +146,17 @@ class TreeBuilder:
     def _add(self, node: Node) -> int:
         self._nodes.append(node)
         if node.positions is None:
-            start = 0 if node.parent < 0 else int(self._nodes[node.parent].positions[:, -1].max()) + 1
-            node.positions = np.broadcast_to(np.arange(start, start + len(node)), (3, len(node)))
-        self._check(sum(map(len, self._nodes)), int(node.positions.max()) + 1, f"its branch of {len(node)} tokens")
+            node.positions = follow(self._nodes[node.parent] if node.parent >= 0 else None, len(node))
+        self._tokens += len(node)
+        self._check(self._tokens, int(node.positions.max()) + 1, f"its branch of {len(node)} tokens")
         return len(self._nodes) - 1
 
     def _check(self, tokens: int, positions: int, what: str) -> None:
         if self.max_tokens is not None and tokens > self.max_tokens:
-            raise BudgetError(f"{what} makes {tokens} tokens, expected at most {self.max_tokens}; use fewer or smaller frames or a larger budget", sample_id=self.sample_id)
+            raise BudgetError(
+                f"{what} makes {tokens} tokens, expected at most {self.max_tokens}; use fewer or smaller frames or a larger budget", sample_id=self.sample_id
+            )
         if positions > self.backbone.context:
-            raise BudgetError(f"{what} reaches position {positions}, the model's context is {self.backbone.context}; use fewer or smaller frames", sample_id=self.sample_id)
+            raise BudgetError(
+                f"{what} reaches position {positions}, the model's context is {self.backbone.context}; use fewer or smaller frames", sample_id=self.sample_id
+            )

@@ -1,11 +1,16 @@
 """Keys and values while a tree is generated from: each prefix once, each completion's own tokens beside it."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from videoperceiver.models.attention import TreeAttention
 
 # Shape suffixes: B trees, Q completions a tree, N = B * Q, P prefix tokens, T own tokens, K key/value heads, G query heads a K.
+
+Pair = tuple[Tensor, Tensor]
+"""Keys and values."""
 
 FIRST_ROOM = 16
 """Own tokens there is room for at first; doubled when full."""
@@ -19,6 +24,7 @@ class Recorder:
         self.values: list[Tensor] = []
 
     def wrap(self, tree: TreeAttention) -> TreeAttention:
+        """An attention that keeps what it is given."""
         return _Recording(tree, self)
 
 
@@ -26,7 +32,8 @@ class _Recording:
     def __init__(self, tree: TreeAttention, recorder: Recorder):
         self.tree, self.recorder = tree, recorder
 
-    def attend(self, block, query, key, value, scaling, dropout):
+    def attend(self, block: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
+        """Keep, then attend."""
         self.recorder.keys.append(key)
         self.recorder.values.append(value)
         return self.tree.attend(block, query, key, value, scaling, dropout)
@@ -49,14 +56,14 @@ class Decode:
         device = recorder.keys[0].device
         tokens, visible = tokens.to(device), visible.to(device)
         self.shape = visible.shape[:2]  # B, Q
-        self.prefix = [tuple(_by_tree(x, tokens) for x in pair) for pair in zip(recorder.keys, recorder.values, strict=True)]
+        self.prefix: list[Pair] = [(_by_tree(k, tokens), _by_tree(v, tokens)) for k, v in zip(recorder.keys, recorder.values, strict=True)]
         self.mask = torch.zeros(visible.shape, device=device).masked_fill_(~visible, float("-inf"))  # (B, Q, P)
         self.alive = torch.ones(visible.shape[0] * visible.shape[1], dtype=torch.bool, device=device)
-        self.own: list[tuple[Tensor, Tensor]] = [() for _ in self.prefix]
+        self.own: list[Pair] = [(x.new_zeros(0), x.new_zeros(0)) for x, _ in self.prefix]
         self.length = [0] * len(self.prefix)
 
     def attend(self, block: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
-        """query (N, K * G, 1, d), key and value (N, K, 1, d) -> (N, 1, K * G, d)."""
+        """Query (N, K * G, 1, d), key and value (N, K, 1, d) -> (N, 1, K * G, d)."""
         own_key, own_value = self._append(block, key, value)
         prefix_key, prefix_value = self.prefix[block]  # (B, K, P, d)
         trees, copies = self.shape
@@ -71,17 +78,17 @@ class Decode:
         out = out + (near.transpose(1, 2).flatten(0, 1) @ own_value).view(out.shape)
         return out.reshape(trees * copies, 1, heads * groups, -1)
 
-    def _append(self, block: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    def _append(self, block: int, key: Tensor, value: Tensor) -> Pair:
         at = self.length[block]
         if not at:
             shape = (*key.shape[:2], FIRST_ROOM, key.shape[-1])
             self.own[block] = (key.new_zeros(shape), value.new_zeros(shape))
         elif at == self.own[block][0].shape[2]:
-            self.own[block] = tuple(torch.cat([x, torch.zeros_like(x)], 2) for x in self.own[block])
+            self.own[block] = _each(self.own[block], lambda x: torch.cat([x, torch.zeros_like(x)], 2))
         for stored, new in zip(self.own[block], (key, value), strict=True):
             stored[:, :, at] = new[:, :, 0]
         self.length[block] = at + 1
-        return tuple(stored[:, :, : at + 1] for stored in self.own[block])
+        return _each(self.own[block], lambda x: x[:, :, : at + 1])
 
     def compact(self) -> Tensor | None:
         """Forget finished completions once they are half of the work; returns the rows kept (some only pad a tree), or None."""
@@ -93,10 +100,14 @@ class Decode:
         order = (~alive).to(torch.int8).argsort(dim=1, stable=True)[trees, :width]  # living first
         kept = (trees[:, None] * self.shape[1] + order).flatten()
         self.mask = self.mask[trees].gather(1, order[..., None].expand(-1, -1, self.mask.shape[-1]))
-        self.prefix = [tuple(x[trees] for x in pair) for pair in self.prefix]
-        self.own = [tuple(x[kept] for x in pair) for pair in self.own]
+        self.prefix = [_each(pair, lambda x: x[trees]) for pair in self.prefix]
+        self.own = [_each(pair, lambda x: x[kept]) for pair in self.own]
         self.alive, self.shape = self.alive[kept], (len(trees), width)
         return kept
+
+
+def _each(pair: Pair, change: Callable[[Tensor], Tensor]) -> Pair:
+    return change(pair[0]), change(pair[1])
 
 
 def _by_tree(x: Tensor, tokens: Tensor) -> Tensor:

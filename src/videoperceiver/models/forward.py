@@ -1,7 +1,7 @@
 """One forward over a batch of trees: encode, embed, run the blocks with early exits and taps, score the targets."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from videoperceiver.models.tree import Tree
 
 LOGITS_A_CHUNK = 1 << 24
 """Logits held at once; more targets are scored in chunks whose logits are computed again in the backward pass."""
+
+
+Recording = Callable[[attention.TreeAttention], attention.TreeAttention]
 
 
 class TreeOutput(NamedTuple):
@@ -58,11 +61,22 @@ def embed(adapter: Adapter, layout: Layout, features: Features | None, training:
     return flat.view(hidden.shape), placed
 
 
-def run_blocks(adapter: Adapter, layout: Layout, hidden: Tensor, placed: Features | None, kind: attention.AttentionKind, tap_blocks: Sequence[int], record=None):
+def run_blocks(
+    adapter: Adapter,
+    layout: Layout,
+    hidden: Tensor,
+    placed: Features | None,
+    kind: attention.AttentionKind,
+    tap_blocks: Sequence[int],
+    record: Recording | None = None,
+) -> tuple[Tensor, dict[int, Tensor]]:
     """Run all stages.
 
     Args:
+        adapter: of the model.
+        layout: of the batch.
         hidden: (R, W, D) embeddings of the first stage.
+        kind: of attention.
         placed: features at the video tokens, for DeepStack.
         tap_blocks: hidden states after these blocks are read at the tapped slots.
         record: wraps the attention of each stage (generation keeps keys and values).
@@ -131,7 +145,7 @@ def _rows_of(layout: Layout, key: tuple[int, int]) -> list[int]:
     return np.flatnonzero((layout.target_node == key).all(1)).tolist()
 
 
-def _score_chunk(head, rows: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+def _score_chunk(head: Any, rows: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     logits = head(rows).float()  # (n, V)
     logps = -F.cross_entropy(logits, ids, reduction="none")
     with torch.no_grad():

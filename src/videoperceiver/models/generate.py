@@ -13,7 +13,7 @@ from torch import Tensor
 from videoperceiver.models import forward
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.decode import Decode, Recorder
-from videoperceiver.models.layout import Layout
+from videoperceiver.models.layout import Layout, runs
 from videoperceiver.models.tree import Tree
 
 # Shape suffixes: B trees, Q completions a tree (padded), N completions in all = B * Q, P prefix tokens a tree (padded), V vocabulary.
@@ -143,7 +143,7 @@ def _prefix(layout: Layout, trees: Sequence[Tree], leaves: Sequence[Sequence[int
     visible = np.zeros((len(trees), max(map(len, leaves)), max(widths)), dtype=bool)
     for b, (tree, own) in enumerate(zip(trees, leaves, strict=True)):
         slots = layout.slot_of[b]
-        flat = np.concatenate([stage.start[s] + np.arange(stage.length[s]) for s in slots])
+        flat = runs(stage.start[slots], stage.length[slots])
         owner = np.repeat(np.arange(len(slots)), stage.length[slots])
         tokens[b, : len(flat)] = flat
         for i, leaf in enumerate(own):
@@ -186,7 +186,9 @@ def _decode(backbone: Backbone, state: Decode, sampler: _Sampler, logits: Tensor
     return tokens, logps
 
 
-def _collect(backbone, tokens, logps, stops, leaves, copies) -> list[list[list[Completion]]]:
+def _collect(
+    backbone: Backbone, tokens: np.ndarray, logps: np.ndarray, stops: Tensor, leaves: Sequence[Sequence[int]], copies: int
+) -> list[list[list[Completion]]]:
     width = max(map(len, leaves))
     ends = set(stops.tolist())
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from videoperceiver.models.tree import ALL_BLOCKS, IGNORE, Tree
+from videoperceiver.models.tree import ALL_BLOCKS, IGNORE, Node, Tree
 
 # Shape suffixes: R rows, W row width, S slots (nodes of all trees, depth first), N targets.
 
@@ -71,7 +71,9 @@ class Layout:
     taps: np.ndarray
 
 
-def lay_out(trees: Sequence[Tree], *, num_blocks: int, video_token_id: int, patch_start: Sequence[np.ndarray], patch_tokens: Sequence[int], one_row: bool) -> Layout:
+def lay_out(
+    trees: Sequence[Tree], *, num_blocks: int, video_token_id: int, patch_start: Sequence[np.ndarray], patch_tokens: Sequence[int], one_row: bool
+) -> Layout:
     """Lay a batch of trees out.
 
     Args:
@@ -110,12 +112,12 @@ def lay_out(trees: Sequence[Tree], *, num_blocks: int, video_token_id: int, patc
         dropout,
         slots,
         slot_of,
-        *_targets(trees, slot_of, stages[-1]),
+        *_targets(trees, slot_of, stages[-1], num_blocks),
         taps=np.asarray([slot_of[b][i] for b, tree in enumerate(trees) for i, node in enumerate(tree.nodes) if node.tap], dtype=np.int64),
     )
 
 
-def _stage(first, stop, length, last, unit, one_row, before: Stage | None) -> Stage:
+def _stage(first: int, stop: int, length: np.ndarray, last: np.ndarray, unit: np.ndarray, one_row: bool, before: Stage | None) -> Stage:
     """Pack the slots with length > 0. A unit (a root and its descendants) always stays in one row."""
     ends = np.cumsum(length)  # (S,) in one endless row
     starts = ends - length
@@ -132,7 +134,7 @@ def _stage(first, stop, length, last, unit, one_row, before: Stage | None) -> St
     if before is None:
         return stage
     source = np.zeros(rows * width, dtype=np.int64)
-    source[flat] = _runs(before.start, length)
+    source[flat] = runs(before.start, length)
     return Stage(first, stop, rows, width, stage.start, length, end, source)
 
 
@@ -153,18 +155,18 @@ def _pack(unit_length: np.ndarray, one_row: bool) -> tuple[np.ndarray, np.ndarra
     return row, column, len(used), width
 
 
-def _runs(start: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Concatenated aranges: start[0], start[0]+1, .. for each run."""
+def runs(start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Concatenated ranges: start[0], start[0] + 1, .. of length[0] items, and so on."""
     ends = np.cumsum(length)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(start - (ends - length), length)
 
 
 def _token_index(stage: Stage) -> np.ndarray:
     """Flat index of every token of the stage, in slot order."""
-    return _runs(stage.start, stage.length)
+    return runs(stage.start, stage.length)
 
 
-def _features(nodes, slots, patch_start, patch_tokens) -> tuple[np.ndarray, np.ndarray | None]:
+def _features(nodes: Sequence[Node], slots: np.ndarray, patch_start: Sequence[np.ndarray], patch_tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
     rows, dropout = [], []
     for (b, _), node in zip(slots.tolist(), nodes, strict=True):
         if node.patches is not None and len(node.patches):
@@ -177,7 +179,7 @@ def _features(nodes, slots, patch_start, patch_tokens) -> tuple[np.ndarray, np.n
     return np.concatenate(rows), probability if probability.any() else None
 
 
-def _targets(trees, slot_of, final: Stage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _targets(trees: Sequence[Tree], slot_of: list[np.ndarray], final: Stage, num_blocks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ids, origin, owner = [], [], []
     for b, tree in enumerate(trees):
         start = final.start[slot_of[b]]
@@ -188,7 +190,7 @@ def _targets(trees, slot_of, final: Stage) -> tuple[np.ndarray, np.ndarray, np.n
             at = np.flatnonzero(node.labels != IGNORE)
             if not len(at):
                 continue
-            if not length[i]:
+            if tree.depth[i] < num_blocks:
                 raise ValueError(f"tree {b}, node {i} has labels but leaves after block {tree.depth[i]}; a trained node must run through all blocks")
             if at[0] == 0 and node.parent < 0:
                 raise ValueError(f"tree {b}, node {i} is a root with a label at position 0; nothing predicts it")

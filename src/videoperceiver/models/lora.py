@@ -1,5 +1,6 @@
 """LoRA on the language blocks (PEFT)."""
 
+import warnings
 from dataclasses import dataclass
 
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -27,7 +28,10 @@ class Lora:
 
 def add(adapter: Adapter, lora: Lora) -> PeftModel:
     """Wrap the adapter's model; every linear layer of the decoder blocks is adapted, named in full so that no other can match."""
-    inside = [("", adapter.decoder.layers), *((f"{i}", module) for i, module in enumerate(adapter.vision if lora.vision else []))]
-    chosen = {id(module) for _, root in inside for module in root.modules() if isinstance(module, nn.Linear)}
+    inside = [adapter.decoder.layers, *(adapter.vision if lora.vision else [])]
+    chosen = {id(module) for root in inside for module in root.modules() if isinstance(module, nn.Linear)}
     targets = [name for name, module in adapter.model.named_modules() if id(module) in chosen]
-    return get_peft_model(adapter.model, LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets))
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
+    with warnings.catch_warnings():  # PEFT reads an attribute that transformers 5 renamed
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        return get_peft_model(adapter.model, config)

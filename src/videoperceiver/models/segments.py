@@ -7,6 +7,7 @@ arXiv 2310.01889; for one prefix and its suffixes, Prefix Grouper, arXiv 2506.05
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def segment_attention(query: Tensor, key: Tensor, value: Tensor, parts: list[Seg
 
 class _SegmentAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, query, key, value, parts, scaling):
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, parts: list[Segment], scaling: float) -> Tensor:
         out = torch.zeros_like(query)
         lse = torch.zeros(query.shape[:-1], dtype=torch.float32, device=query.device)
         for part in parts:
@@ -57,7 +58,7 @@ class _SegmentAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, out, lse = ctx.saved_tensors
         d_query, d_key, d_value = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
         for part in ctx.parts:
@@ -82,9 +83,11 @@ def _merge(out: Tensor, lse: Tensor, more: Tensor, more_lse: Tensor) -> None:
     lse.copy_(total)
 
 
-def _flash(query, key, value, causal, scaling) -> tuple[Tensor, Tensor]:
+def _flash(query: Tensor, key: Tensor, value: Tensor, causal: bool, scaling: float) -> tuple[Tensor, Tensor]:
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal, scale=scaling)
 
 
-def _flash_backward(grad, query, key, value, out, lse, causal, scaling) -> tuple[Tensor, Tensor, Tensor]:
+def _flash_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, causal: bool, scaling: float
+) -> tuple[Tensor, Tensor, Tensor]:
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(grad, query, key, value, out, lse, 0.0, causal, scale=scaling)

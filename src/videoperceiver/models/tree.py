@@ -21,6 +21,9 @@ from videoperceiver.errors import BudgetError
 IGNORE = -100
 """Label of a position that is not a target."""
 
+ALL_BLOCKS = 1 << 30
+"""Depth of a node that runs through every block."""
+
 
 @dataclass(eq=False, slots=True)
 class Node:
@@ -90,13 +93,9 @@ class Tree:
             inherited = ALL_BLOCKS if node.parent < 0 else depth[node.parent]
             depth[i] = inherited if node.depth is None else min(node.depth, inherited)
             if node.positions is None:
-                node.positions = self._text_positions(node)
+                node.positions = follow(self.nodes[node.parent] if node.parent >= 0 else None, len(node))
         self.depth = depth
         self.order, self.last = _depth_first(roots, children)
-
-    def _text_positions(self, node: Node) -> np.ndarray:
-        start = 0 if node.parent < 0 else int(self.nodes[node.parent].positions[:, -1].max()) + 1
-        return np.broadcast_to(np.arange(start, start + len(node)), (3, len(node)))
 
     @property
     def num_tokens(self) -> int:
@@ -111,8 +110,13 @@ class Tree:
         return path[::-1]
 
 
-ALL_BLOCKS = 1 << 30
-"""Depth of a node that runs through every block."""
+def follow(parent: Node | None, length: int) -> np.ndarray:
+    """Positions (3, L) of text that follows a node whose own are known, or starts a conversation."""
+    start = 0
+    if parent is not None:
+        assert parent.positions is not None
+        start = int(parent.positions[:, -1].max()) + 1
+    return np.broadcast_to(np.arange(start, start + length), (3, length))
 
 
 def _depth_first(roots: list[int], children: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:

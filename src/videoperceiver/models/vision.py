@@ -57,7 +57,7 @@ def _pixels(part: Part) -> np.ndarray:
 
 def _encode(parts: list[Part], adapter: Adapter, device: torch.device) -> list[Features]:
     """One call of the tower for each frame size; features (n x tokens, D) of each part."""
-    out: list[Features | None] = [None] * len(parts)
+    out: dict[int, Features] = {}
     shapes = [tree.frames.shape[1:] for tree, _ in parts]
     for shape in dict.fromkeys(shapes):
         members = [i for i, other in enumerate(shapes) if other == shape]
@@ -67,7 +67,7 @@ def _encode(parts: list[Part], adapter: Adapter, device: torch.device) -> list[F
         split = [features.tokens.split(counts), *(extra.split(counts) for extra in features.deepstack)]
         for i, (tokens, *deepstack) in zip(members, zip(*split, strict=True), strict=True):
             out[i] = Features(tokens, tuple(deepstack)).map(lambda x: x.flatten(0, 1))
-    return out
+    return [out[i] for i in range(len(parts))]
 
 
 def _join(parts: list[Features]) -> Features:

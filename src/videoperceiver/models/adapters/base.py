@@ -22,7 +22,8 @@ class Features(NamedTuple):
     tokens: Tensor  # (N, k, D)
     deepstack: tuple[Tensor, ...] = ()  # each (N, k, D)
 
-    def map(self, fn) -> "Features":
+    def map(self, fn: Callable[[Tensor], Tensor]) -> "Features":
+        """Apply to every tensor."""
         return Features(fn(self.tokens), tuple(fn(extra) for extra in self.deepstack))
 
 
@@ -54,15 +55,15 @@ class Adapter(ABC):
     frames_per_patch: int = 1
     min_depth: int = 1
 
-    def __init__(self, model: nn.Module, processor: Any, video_times: VideoTimes = "processor"):
+    def __init__(self, model: Any, processor: Any, video_times: VideoTimes = "processor"):
         self.model, self.processor, self.video_times = model, processor, video_times
         self.check()
 
     # what the model is made of
 
     @property
-    def decoder(self) -> nn.Module:
-        """The language model: embed_tokens, layers, norm, rotary_emb."""
+    def decoder(self) -> Any:
+        """The language model: get_input_embeddings(), layers, norm, rotary_emb."""
         return self.model.model.language_model
 
     @property
@@ -109,7 +110,8 @@ class Adapter(ABC):
         Args:
             text: the chat template's text up to and including the placeholder.
             t_s: (patches, frames_per_patch) seconds of the source.
-            height_px, width_px: of the frames after `fit`.
+            height_px: of the frames after `fit`.
+            width_px: of the same.
             encode: the tokenizer.
         """
 

@@ -36,7 +36,8 @@ class Qwen25VLAdapter(QwenVision):
             spread = f"{gaps.min():.3g} to {gaps.max():.3g} s"
             return f"patches are {spread} apart but the model is told the mean, {gaps.mean():.3g} s; video_times=clip gives each its own position"
         if gaps.min() < step * (1 - UNIFORM_TOLERANCE):
-            return f"patches {gaps.min():.3g} s apart share temporal positions of {step:.3g} s; sample at most {self.frames_per_patch / step:g} fps to keep them apart"
+            most = self.frames_per_patch / step
+            return f"patches {gaps.min():.3g} s apart share temporal positions of {step:.3g} s; sample at most {most:g} fps to keep them apart"
         return None
 
 

@@ -23,5 +23,6 @@ class Qwen3VLAdapter(QwenVision):
     def time_loss(self, t_s: np.ndarray) -> str | None:
         spelled = [f"{t:.1f}" for t in t_s[:: self.frames_per_patch]]
         if len(set(spelled)) < len(spelled):
-            return f"{len(spelled)} patches have only {len(set(spelled))} different timestamps of 0.1 s; sample at most {10 * self.frames_per_patch} fps to keep them apart"
+            most = 10 * self.frames_per_patch
+            return f"{len(spelled)} patches have only {len(set(spelled))} different timestamps of 0.1 s; sample at most {most} fps to keep them apart"
         return None

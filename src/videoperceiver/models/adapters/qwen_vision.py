@@ -4,21 +4,25 @@ transformers attends to one window after another in a Python loop; windows of eq
 modules and weights are used as they are: only the attention function is ours, registered under a name of its own.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.video_utils import VideoMetadata
 
-from videoperceiver.errors import ModelError
+from videoperceiver.errors import ModelError, SampleError
 from videoperceiver.models.adapters.base import Adapter, Encode, Features, VideoTimes, VideoTokens, normalise
 
 WINDOWED = "videoperceiver_flash_windows"
 """Name of the attention; transformers hands window bounds over only to names that contain "flash"."""
 
 
-def windowed_attention(module, query, key, value, attention_mask, *, scaling, dropout=0.0, cu_seq_lens_q, **_):
+def windowed_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: None, *, scaling: float, dropout: float = 0.0, cu_seq_lens_q: Tensor, **_: Any
+) -> tuple[Tensor, None]:
     """Attention within windows of a packed row: query, key, value (1, heads, N, d) -> (1, N, heads, d)."""
     del module, attention_mask
     bounds = cu_seq_lens_q.tolist()
@@ -29,8 +33,8 @@ def windowed_attention(module, query, key, value, attention_mask, *, scaling, dr
     for length in np.unique(lengths).tolist():  # at most four kinds of window: inner, right edge, bottom edge, corner
         starts = np.asarray(bounds[:-1])[lengths == length]
         index = torch.from_numpy((starts[:, None] + np.arange(length)).reshape(-1)).to(query.device)
-        parts = (tensor.index_select(2, index) for tensor in (query, key, value))
-        out = out.index_copy(1, index, _batched(*parts, length, scaling, dropout))
+        few = [tensor.index_select(2, index) for tensor in (query, key, value)]
+        out = out.index_copy(1, index, _batched(few[0], few[1], few[2], length, scaling, dropout))
     return out, None
 
 
@@ -58,14 +62,14 @@ class QwenVision(Adapter):
 
     placeholder = "<|vision_start|><|video_pad|><|vision_end|>"
 
-    def __init__(self, model, processor, video_times: VideoTimes = "processor"):
+    def __init__(self, model: Any, processor: Any, video_times: VideoTimes = "processor"):
         super().__init__(model, processor, video_times)
         self.frames_per_patch = processor.video_processor.temporal_patch_size
         self._fitting: set[tuple[int, ...]] = set()  # shapes the processor would leave as they are
         model.config.vision_config._attn_implementation = WINDOWED
 
     @property
-    def vision(self) -> list[torch.nn.Module]:
+    def vision(self) -> list[nn.Module]:
         return [self.model.model.visual]
 
     @property
@@ -91,7 +95,10 @@ class QwenVision(Adapter):
         video = self.processor.video_processor
         options = {"cap_pixels_per_frame": bool(getattr(video, "cap_pixels_per_frame", False)), "temporal_factor": video.temporal_patch_size}
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)[None]
-        resized = video.resize(pixels, size=video.size, resample=video.resample, factor=video.patch_size * video.merge_size, **options)
+        try:
+            resized = video.resize(pixels, size=video.size, resample=video.resample, factor=video.patch_size * video.merge_size, **options)
+        except ValueError as error:  # too few frames, or a shape too long
+            raise SampleError(f"the processor cannot use {len(frames)} frames of {frames.shape[2]}x{frames.shape[1]} px ({error})") from error
         if resized.shape == pixels.shape:
             self._fitting.add(frames.shape)
             return frames
