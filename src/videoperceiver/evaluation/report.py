@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from videoperceiver.errors import ConfigError, VideoReadError
+from videoperceiver.errors import ConfigError, RunError, VideoReadError
 from videoperceiver.evaluation import metrics
 from videoperceiver.evaluation.saved import SavedRun, flat, read_saved
 from videoperceiver.evaluation.tables import ALL, CONDITIONS, accuracy_tables, differences_between, evidence
@@ -32,7 +32,7 @@ from videoperceiver.pages import (
     runs_page,
     words,
 )
-from videoperceiver.runs import write_atomic
+from videoperceiver.runs import explain, write_atomic
 
 FrameLookup = Callable[[str], ClipFigure | None]
 """Sample id -> its clip as a figure, None where its frames are not at hand. May raise VideoReadError."""
@@ -62,7 +62,7 @@ def build_report(
         What the page says, for a summary in the terminal.
 
     Raises:
-        RunError: a folder is no run, or a file in it is damaged.
+        RunError: a folder is no run, a file in it is damaged, or `out` cannot be written.
         ConfigError: two evaluations cannot be compared.
     """
     runs = read_saved(run_folders)
@@ -72,10 +72,17 @@ def build_report(
     report = assemble(runs, frames=frames, max_mistakes=max_mistakes)
     title = _title(runs, report)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "report.html", runs_page(report, title=title))
-    write_atomic(folder / "report.md", runs_markdown(report, title=title))
-    write_atomic(folder / "report.json", json.dumps(as_json(report, runs), indent=2, ensure_ascii=False) + "\n")
+    files = {
+        "report.html": runs_page(report, title=title),
+        "report.md": runs_markdown(report, title=title),
+        "report.json": json.dumps(as_json(report, runs), indent=2) + "\n",
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_atomic(folder / name, content)
+    except OSError as error:
+        raise RunError(explain(error, folder)) from error
     return report
 
 
@@ -147,6 +154,8 @@ def _title(runs: Sequence[SavedRun], report: RunsReport) -> str:
     overall = [items[0] for _, items in report.differences if items[0].label == ALL]
     if overall:
         gap, names = overall[-1].estimate, f"{overall[-1].model} {{}} {overall[-1].against}"
+        if gap.value == 0:
+            return names.format("and") + " are equally accurate on V"
         if words.verdict(gap) == words.NO_DIFFERENCE:
             return names.format("and") + " do not differ on V by more than this evaluation can show"
         side = "above" if (gap.value or 0) > 0 else "below"
