@@ -28,16 +28,21 @@ def draw_things(colour: str, difficulty: Difficulty, rng: np.random.Generator) -
     """The square in its lane and the disc in the other, each left- or rightwards; then distractor discs at rest."""
     size, end = difficulty.size_px, difficulty.num_frames - 1
     lanes = rng.permutation([0.32, 0.68]) * size
-    things = []
-    for shape, lane, radius in (("square", lanes[0], 4 / 32), ("disc", lanes[1], 3 / 32)):
-        ends = [size * float(rng.uniform(0.34, 0.4)), size * float(rng.uniform(0.6, 0.66))]
-        start_x, end_x = ends if rng.integers(2) else ends[::-1]
-        name = colour if shape == "square" else str(rng.choice(COLOUR_NAMES))
-        things.append(Thing(shape, name, size * radius, ((0.0, start_x, float(lane)), (float(end), end_x, float(lane)))))
+    things = [
+        Thing("square", colour, size * 4 / 32, _drive(float(lanes[0]), size, end, rng)),
+        Thing("disc", str(rng.choice(COLOUR_NAMES)), size * 3 / 32, _drive(float(lanes[1]), size, end, rng)),
+    ]
     for _ in range(difficulty.num_distractors):
         x, y = rng.uniform(0.2, 0.8, 2) * size
         things.append(Thing("disc", str(rng.choice(COLOUR_NAMES)), size * 2 / 32, ((0.0, float(x), float(y)), (float(end), float(x), float(y)))))
     return tuple(things)
+
+
+def _drive(lane: float, size: int, end: int, rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
+    """Waypoints along a lane at height `lane`, with room at both ends for a disc in front or behind."""
+    low, high = size * float(rng.uniform(0.34, 0.4)), size * float(rng.uniform(0.6, 0.66))
+    start_x, end_x = (low, high) if rng.integers(2) else (high, low)
+    return ((0.0, start_x, lane), (float(end), end_x, lane))
 
 
 def draw_events(answer: Mapping[str, int], scene: Scene, difficulty: Difficulty, split: Split, rng: np.random.Generator) -> list[Event]:
@@ -57,17 +62,17 @@ def draw_events(answer: Mapping[str, int], scene: Scene, difficulty: Difficulty,
         ahead, across = (float(value) for value in rng.uniform(0.9, 1.0, 2).round(2))
         if in_split((what, why, hit_start, hit_length, cause_start, cause_length, ahead, across), split):
             break
-    hit = Event("hit", hit_start, hit_length, **_touch(what, scene, ahead))
-    return [_cause(why, scene, cause_start, cause_length, (flash_alpha, pop_alpha), across), hit]
+    x, y = _touch(what, scene, ahead)
+    return [_cause(why, scene, cause_start, cause_length, (flash_alpha, pop_alpha), across), Event("hit", hit_start, hit_length, x_px=x, y_px=y)]
 
 
-def _touch(what: str, scene: Scene, closeness: float) -> dict[str, float]:
-    """Where the disc is from the square's centre when it touches its front, rear or side."""
+def _touch(what: str, scene: Scene, closeness: float) -> tuple[float, float]:
+    """Where the disc is from the square's centre when it touches its front, rear or side, in pixels."""
     square, disc = scene.things[:2]
     reach = closeness * (square.radius_px + disc.radius_px)
     if what == "side":
-        return {"x_px": 0.0, "y_px": float(np.copysign(reach, disc.waypoints[0][2] - square.waypoints[0][2]))}
-    return {"x_px": reach * heading(scene) * (1 if what == "front" else -1), "y_px": 0.0}
+        return 0.0, float(np.copysign(reach, disc.waypoints[0][2] - square.waypoints[0][2]))
+    return reach * heading(scene) * (1 if what == "front" else -1), 0.0
 
 
 def _cause(why: str, scene: Scene, start: int, length: int, alphas: tuple[float, float], across: float) -> Event:

@@ -1,6 +1,6 @@
 """TransientEvents-v1: its name, its splits, and how hard its clips are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from videoperceiver.errors import ConfigError
@@ -57,20 +57,20 @@ class Difficulty:
             )
 
 
-FAINT = {"flash_alpha": (0.025, 0.085), "pop_alpha": (0.05, 0.17)}
+FAINT = Difficulty(flash_alpha=(0.025, 0.085), pop_alpha=(0.05, 0.17))
 DIFFICULTIES: dict[str, Difficulty] = {
     "bright": Difficulty(lengths=(1, 2, 3)),
     "brief": Difficulty(lengths=(1, 2)),
     "dim": Difficulty(flash_alpha=(0.03, 0.1), pop_alpha=(0.06, 0.2)),
-    "faint": Difficulty(**FAINT),
+    "faint": FAINT,
     "mixed": Difficulty(lengths=(1, 2, 3), extra_share=0.5),
     "crowded": Difficulty(num_distractors=3, extra_share=0.5),
     "moving": Difficulty(cameras=("still", "left", "right", "up", "down", "in", "out", "shake"), extra_share=0.5),
     "compressed": Difficulty(crf=23, pix_fmt="yuv420p"),
     "accident": Difficulty(story="accident", lengths=(1, 2)),
-    "accident-faint": Difficulty(story="accident", **FAINT),
+    "accident-faint": replace(FAINT, story="accident"),
     "long": Difficulty(num_frames=300, fps=25.0),
-    "long-faint": Difficulty(num_frames=300, fps=25.0, **FAINT),
+    "long-faint": replace(FAINT, num_frames=300, fps=25.0),
 }
 """Presets. bright, brief, faint and dim are the lab's training stages; the rest vary one thing at a time."""
 

@@ -18,7 +18,7 @@ from scipy.signal import fftconvolve
 from videoperceiver.lab import accidents, signals, tasks
 from videoperceiver.lab.dataset import scene_of
 from videoperceiver.lab.difficulty import Difficulty
-from videoperceiver.lab.render import COLOUR_NAMES, COLOURS, GREY, STRIP_COLOURS, TINT, Event, Scene, render
+from videoperceiver.lab.render import COLOUR_NAMES, GREY, STRIP_COLOURS, TINT, Event, Scene, render, rgb
 from videoperceiver.lab.scenes import STORIES
 from videoperceiver.types import Question, Sample
 from videoperceiver.video.read import read_clip
@@ -26,6 +26,7 @@ from videoperceiver.video.read import read_clip
 Answerer = Callable[[Sample, Question, np.ndarray], str | None]
 """(sample, question, decoded frames (T, H, W, 3)) -> answer, None for no answer."""
 
+POP_THRESHOLD = 0.02  # the faintest pop has .05; the best match where there is none stays below .01
 FLASH_THRESHOLD = 0.012  # the faintest flash has contrast .025; that of the median pixel without a flash stays below .003
 
 
@@ -52,14 +53,14 @@ def _remove_flashes(pixels: np.ndarray, known: np.ndarray) -> tuple[list[Event],
     shape = (len(pixels), -1, 3)
     lean = np.median((pixels - known).reshape(shape), 1)  # (T, 3)
     best_error, contrast, which = np.full(len(pixels), np.inf), np.zeros(len(pixels)), np.zeros(len(pixels), int)
-    for i, colour in enumerate(COLOURS.values()):
-        towards = np.median((np.float32(colour) - known).reshape(shape), 1)  # (T, 3)
+    for i, colour in enumerate(COLOUR_NAMES):
+        towards = np.median((rgb(colour) - known).reshape(shape), 1)  # (T, 3)
         alpha = np.clip((lean * towards).sum(-1) / (towards**2).sum(-1), 0, 0.95)
         error = np.linalg.norm(lean - alpha[:, None] * towards, axis=-1)
         better = error < best_error
         best_error[better], contrast[better], which[better] = error[better], alpha[better], i
     contrast[contrast < FLASH_THRESHOLD] = 0
-    palette = np.float32(list(COLOURS.values()))
+    palette = np.stack([rgb(colour) for colour in COLOUR_NAMES])
     alpha = contrast[:, None, None, None]
     clean = (pixels - alpha * palette[which][:, None, None]) / (1 - alpha)
     return [Event("flash", a, b - a, COLOUR_NAMES[Counter(which[a:b]).most_common(1)[0][0]], float(contrast[a])) for a, b in _runs(contrast > 0)], clean
@@ -97,8 +98,8 @@ def _find_pop(scenery: Scene, rest: np.ndarray, known: np.ndarray) -> list[Event
     disc = np.clip(radius + 0.5 - np.hypot(*np.meshgrid(grid, grid)), 0, 1)[None]
     best = (-1.0, 0, 0, 0, 0)
     alphas = {}
-    for i, colour in enumerate(COLOURS.values()):
-        towards = np.float32(colour) - known
+    for i, colour in enumerate(COLOUR_NAMES):
+        towards = rgb(colour) - known
         along = fftconvolve((rest * towards).sum(-1), disc, "same", axes=(1, 2))  # (T, H, W)
         weight = fftconvolve((towards**2).sum(-1), disc, "same", axes=(1, 2))
         gain = np.where(along > 0, along**2 / np.maximum(weight, 1), 0)
@@ -107,6 +108,8 @@ def _find_pop(scenery: Scene, rest: np.ndarray, known: np.ndarray) -> list[Event
         best = max(best, (float(gain[t, y, x]), i, int(t), int(y), int(x)))
     _, i, t, y, x = best
     strength = alphas[i][:, y, x]
+    if strength[t] < POP_THRESHOLD:
+        return []
     start, end = next((a, b) for a, b in _runs(strength > strength[t] / 2) if a <= t < b)
     return [Event("pop", start, end - start, COLOUR_NAMES[i], float(strength[t]), x + 0.5, y + 0.5, radius)]
 
@@ -154,7 +157,7 @@ def static_cues(frames: np.ndarray) -> Mapping[str, str]:
     """What the cues of the most ordinary frame say: family -> answer, from pixels alone."""
     distance = np.abs(frames - np.median(frames, 0)).sum((1, 2, 3))
     frame = frames[distance.argmin()].astype(np.float32)  # (H, W, 3)
-    palette, strips = np.float32(list(COLOURS.values())), np.float32(STRIP_COLOURS)
+    palette, strips = np.stack([rgb(colour) for colour in COLOUR_NAMES]), np.asarray(STRIP_COLOURS, np.float32)
     width = max(1, len(frame) // 16)
     square = int((np.linalg.norm(frame[:, :, None] - palette, axis=-1) < 50).sum((0, 1)).argmax())
     tint = _nearest(np.median(frame.reshape(-1, 3), 0), GREY + TINT * (palette - GREY))

@@ -110,6 +110,11 @@ class Scene:
         return tuple(sorted((event for event in self.events if event.kind == kind), key=lambda event: event.start))
 
 
+def rgb(colour: str) -> np.ndarray:
+    """(3,) float32 of a named colour."""
+    return np.asarray(COLOURS[colour], np.float32)
+
+
 def render(scene: Scene) -> np.ndarray:
     """Draw a scene.
 
@@ -129,7 +134,7 @@ def render(scene: Scene) -> np.ndarray:
         _blend(frames[event.frames], "disc", centre, radius, event.colour, event.alpha)
     _draw_strips(frames, scene)
     for event in scene.of_kind("flash"):
-        frames[event.frames] += event.alpha * (np.float32(COLOURS[event.colour]) - frames[event.frames])
+        frames[event.frames] += event.alpha * (rgb(event.colour) - frames[event.frames])
     if scene.noise:
         frames += scene.noise * rng.standard_normal(frames.shape, dtype=np.float32)
     return np.clip(np.rint(frames), 0, 255).astype(np.uint8)
@@ -180,7 +185,7 @@ def _background(scene: Scene, rng: np.random.Generator, offset: np.ndarray, zoom
     texture = 6 * _smooth(_smooth(_smooth(coarse).repeat(4, 0).repeat(4, 1)) / 3) / 3  # (64, 64), periodic
     base = np.full(3, GREY, np.float32)
     if scene.tint:
-        base += TINT * (np.float32(COLOURS[scene.tint]) - base)
+        base += TINT * (rgb(scene.tint) - base)
     pixel = np.arange(size) - size / 2
     columns, rows = ((pixel / zoom[:, None] + size / 2 + offset[:, axis, None]).astype(int) % TEXTURE_PERIOD_PX for axis in (0, 1))  # (T, W), (T, H)
     shade = texture[rows[:, :, None], columns[:, None, :]]  # (T, H, W)
@@ -202,7 +207,7 @@ def _blend(frames: np.ndarray, shape: Shape, centres: np.ndarray, radius: np.nda
     x, y = x[:, None, :], y[:, :, None]
     distance = np.maximum(np.abs(x), np.abs(y)) if shape == "square" else np.sqrt(x * x + y * y)  # (T, H, W)
     mask = alpha * np.clip(radius.astype(np.float32)[:, None, None] + 0.5 - distance, 0, 1)
-    frames += mask[..., None] * (np.float32(COLOURS[colour]) - frames)
+    frames += mask[..., None] * (rgb(colour) - frames)
 
 
 def _draw_strips(frames: np.ndarray, scene: Scene) -> None:

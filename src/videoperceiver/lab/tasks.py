@@ -209,10 +209,10 @@ def event_frames(scene: Scene) -> tuple[int, ...]:
 
 def _motion(scene: Scene) -> str:
     """Name of the square's motion, from its waypoints."""
-    waypoints = scene.things[0].waypoints
+    waypoints = list(scene.things[0].waypoints)
     if len(waypoints) > 2:
         return "circle"
-    (_, x0, y0), (_, x1, y1) = waypoints
+    (_, x0, y0), (_, x1, y1) = waypoints[0], waypoints[-1]
     return "still" if (x0, y0) == (x1, y1) else _direction(x1 - x0, y1 - y0)
 
 
