@@ -1,0 +1,1 @@
+"""Manifests, pixel caches, key-frame analysis, and samples as Trees."""
