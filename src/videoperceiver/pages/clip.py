@@ -29,15 +29,17 @@ def clip_figure(clip: ClipFigure, questions: Sequence[AnsweredQuestion] | None =
         clip: what to draw.
         questions: shown in place of the clip's own.
     """
-    shown = choose_columns(clip.t_s, clip.source_idx, clip.keyframes_idx, num_columns(clip.frames))
-    if clip.frames_idx is not None:
-        kept = {int(index) for index in clip.frames_idx}
-        shown = [index for index in shown if index in kept] or sorted(kept)[: num_columns(clip.frames)]
+    columns = num_columns(clip.frames)
+    shown = choose_columns(clip.t_s, clip.source_idx, clip.keyframes_idx, columns)
+    if clip.frames_idx is not None and not set(shown) <= set(clip.frames_idx):
+        shown = choose_columns(clip.t_s, clip.source_idx, clip.keyframes_idx, columns, among=clip.frames_idx)
     return render(
         "clip",
         clip=clip,
         timeline=timeline(clip.t_s, clip.scores, clip.keyframes_idx, clip.spans, clip.degraded_scores, replaced_idx=clip.replaced_idx, shown_idx=shown),
-        strip=filmstrip(clip.frames, clip.t_s, clip.source_idx, keyframes_idx=clip.keyframes_idx, frames_idx=clip.frames_idx, columns=shown),
+        strip=filmstrip(
+            clip.frames, clip.t_s, clip.source_idx if clip.replaced_idx else (), keyframes_idx=clip.keyframes_idx, frames_idx=clip.frames_idx, columns=shown
+        ),
         sentence=describe_degradation(clip),
         answers=answers(clip.answers if questions is None else questions),
     )
@@ -45,7 +47,7 @@ def clip_figure(clip: ClipFigure, questions: Sequence[AnsweredQuestion] | None =
 
 def describe_degradation(clip: ClipFigure) -> str:
     """What V′ is, in a sentence or two."""
-    if not len(clip.source_idx):
+    if not clip.replaced_idx:
         return "Nothing was replaced, so this clip has no V′."
     replaced = len(clip.replaced_idx)
     how = _OPERATOR_WORDS.get(clip.operator, f"operator {clip.operator}") if clip.operator else "the key frames are replaced"

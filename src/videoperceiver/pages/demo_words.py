@@ -24,7 +24,7 @@ def demo_steps(
 
     Args:
         num_train: rendered clips that stages 1 and 2 train on.
-        num_validation: rendered clips on which settings were chosen.
+        num_validation: rendered clips on which settings were chosen; 0 where this run chose none.
         num_test: rendered clips behind the headline.
         num_real: real clips, shown but not trained on.
         num_frames: frames of a rendered clip.
@@ -38,8 +38,9 @@ def demo_steps(
     """
     longest = max(event_frames)
     lengths = words.plural(longest, "frame") if min(event_frames) == longest else f"{min(event_frames)} to {longest} frames"
+    drawn = f"{num_train:,} training, {num_validation:,} validation and {num_test:,}" if num_validation else f"{num_train:,} training and {num_test:,}"
     made = (
-        f"{num_train:,} training, {num_validation:,} validation and {num_test:,} test clips of {num_frames} frames were drawn and written as H.264 files: "
+        f"{drawn} test clips of {num_frames} frames were drawn and written as H.264 files: "
         f"moving objects and brief events of {lengths}. In training a static cue predicts each answer {words.percent(cue_reliability)} of the time. "
         f"{words.plural(num_real, 'real clip')} went through the same analysis."
     )
@@ -59,11 +60,12 @@ def demo_steps(
         f"{num_generations} answers to each question were sampled on V and on V′, and the policy was rewarded for being right on V "
         f"by more than on V′ ({grpo_steps:,} steps)."
     )
+    tested = "The numbers above are from the test clips alone." + (" Settings were chosen on the validation clips." if num_validation else "")
     return (
         ("Clips were made.", made),
         ("The key frames were found and taken away.", found),
         ("A stand-in for a pretrained backbone was warmed up.", warmed),
         ("Stage 1: contrastive fine-tuning.", contrastive),
         ("Stage 2: comparative GRPO.", comparative),
-        ("Everything was tested on clips never seen.", "Settings were chosen on the validation clips; the numbers above are from the test clips alone."),
+        ("Everything was tested on clips never seen.", tested),
     )

@@ -38,16 +38,16 @@ def keyframes_headline(clip: ClipFigure) -> str:
     """How many key frames there are and where."""
     if not len(clip.keyframes_idx):
         return "No key frame stands out in this video"
-    moments = words.listing([f"{words.moment(clip.t_s[i])} s" for i in clip.keyframes_idx], 5)
+    moments = words.listing([words.at(clip.t_s[i]) for i in clip.keyframes_idx], 5)
     return f"{words.plural(len(clip.keyframes_idx), 'key frame')}: {moments}"
 
 
 def keyframes_words(clip: ClipFigure) -> list[str]:
     """The numbers in words, a sentence each; also for the terminal."""
-    text = [f"{words.plural(len(clip.t_s), 'frame')} between {words.moment(clip.t_s[0])} and {words.moment(clip.t_s[-1])} s were looked at."]
+    text = [f"{words.plural(len(clip.t_s), 'frame')} between {words.at(clip.t_s[0])} and {words.at(clip.t_s[-1])} were looked at."]
     if len(clip.scores):
         low, high = min(clip.scores), max(clip.scores)
-        text.append(f"Their relevance to the keywords lies between {words.number(round(float(low), 3))} and {words.number(round(float(high), 3))}.")
+        text.append(f"Their relevance to the keywords lies between {float(low):.3f} and {float(high):.3f}.")
     if len(clip.spans) and len(clip.keyframes_idx):
         hit = [span for span in clip.spans if any(span.start_s <= clip.t_s[i] <= span.end_s for i in clip.keyframes_idx)]
         inside = sum(any(span.start_s <= clip.t_s[i] <= span.end_s for span in clip.spans) for i in clip.keyframes_idx)
@@ -62,11 +62,11 @@ def _keyframe(clip: ClipFigure, index: int) -> dict[str, object]:
     """One row of the table: when, how relevant, the run around it, what V′ shows instead."""
     run = next((run for run in clip.runs if index in run), None)
     source = int(clip.source_idx[index]) if len(clip.source_idx) else index
-    shows = "unchanged" if source == index else "a blank frame" if source < 0 else f"the frame of {words.moment(clip.t_s[source])} s"
+    shows = "unchanged" if source == index else "a blank frame" if source < 0 else f"the frame of {words.at(clip.t_s[source])}"
     return {
-        "time": f"{words.moment(clip.t_s[index])} s",
-        "score": words.number(round(float(clip.scores[index]), 3)) if len(clip.scores) else words.MISSING,
-        "run": f"{words.moment(clip.t_s[run[0]])} to {words.moment(clip.t_s[run[-1]])} s" if run else words.MISSING,
+        "time": words.at(clip.t_s[index]),
+        "score": f"{float(clip.scores[index]):.3f}" if len(clip.scores) else words.MISSING,
+        "run": f"{words.at(clip.t_s[run[0]])} to {words.at(clip.t_s[run[-1]])}" if run else words.MISSING,
         "shows": shows if len(clip.source_idx) else "no V′",
         "events": words.listing([span.label or "event" for span in clip.spans if span.start_s <= clip.t_s[index] <= span.end_s]) if clip.spans else "",
     }

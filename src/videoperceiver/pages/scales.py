@@ -44,6 +44,13 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def clock_ticks(low: float, high: float, count: int = 8) -> list[float]:
+    """Like `ticks`, at steps that a clock divides into: seconds, tens, quarters and halves of minutes and hours."""
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+    step = next((step for step in steps if (high - low) / step <= count), steps[-1])
+    return [float(index * step) for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)] or [low]
+
+
 def bounds(values: Sequence[float] | np.ndarray, pad: float = 0.06) -> tuple[float, float]:
     """The range of the finite values with a little air; (0, 1) where there is none."""
     values = np.asarray(values, dtype=float)

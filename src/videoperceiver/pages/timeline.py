@@ -6,14 +6,16 @@ import numpy as np
 from markupsafe import Markup
 
 from videoperceiver.pages.html import render
-from videoperceiver.pages.scales import Axis, bounds, lines, ticks
-from videoperceiver.pages.words import moment, number, shorten
+from videoperceiver.pages.scales import Axis, bounds, clock_ticks, lines, ticks
+from videoperceiver.pages.words import MINUS, at, number, shorten
 from videoperceiver.types import Span
 
 HEIGHT_PX, LANE_PX, TOP_PX = 124, 22, 24
 REFERENCE_WIDTH_PX = 640.0
 """Width for which label collisions are judged: that of the narrowest figure, which scrolls below it."""
 CHAR_PX = 6.6
+LABEL_CHARS = 44
+"""A longer label is cut in the figure; the whole of it is in its tooltip."""
 
 
 def timeline(
@@ -55,7 +57,7 @@ def timeline(
         degraded=lines(times, degraded_scores, across, up) if len(degraded_scores) else [],
         levels=[(number(tick), up.place(tick)) for tick in ticks(low, high, 4)] if len(scores) else [],
         keys=_keys(times, scores, keyframes_idx, across, up),
-        marks=[(_clock(tick), across.percent(tick), _anchor(across.place(tick))) for tick in ticks(across.low, across.high, 8)],
+        marks=_marks(across),
         leaders=[(across.percent(times[i]), f"{100 * (k + 0.5) / len(shown_idx):.3f}%", i in set(replaced_idx)) for k, i in enumerate(shown_idx)],
         summary=_summary(times, keyframes_idx, spans, replaced_idx),
     )
@@ -66,8 +68,20 @@ def _anchor(place: float) -> str:
     return "start" if place < 3.5 else "end" if place > 96.5 else "middle"
 
 
-def _clock(t_s: float) -> str:
-    return number(round(t_s, 6)) if abs(t_s) < 100 else moment(t_s)
+def _marks(across: Axis) -> list[tuple[str, str, str]]:
+    """Labels of the time axis: seconds, or minutes and seconds where the clip reaches 100 s."""
+    clock = max(abs(across.low), abs(across.high)) >= 100
+    marks = clock_ticks(across.low, across.high) if clock else ticks(across.low, across.high, 8)
+    text = [_minutes(tick) if clock else number(round(tick, 6)) for tick in marks]
+    text[-1] += "" if clock else " s"
+    return [(label, across.percent(tick), _anchor(across.place(tick))) for label, tick in zip(text, marks, strict=True)]
+
+
+def _minutes(t_s: float) -> str:
+    whole = round(t_s)
+    hours, rest = divmod(abs(whole), 3600)
+    text = f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+    return f"{MINUS}{text}" if whole < 0 else text
 
 
 def _extent(times: np.ndarray, spans: Sequence[Span]) -> tuple[float, float]:
@@ -94,7 +108,7 @@ def _lanes(spans: Sequence[Span], across: Axis) -> tuple[list[dict[str, object]]
     bars: list[dict[str, object]] = []
     for span in sorted(spans, key=lambda item: item.start_s):
         start, end = across.place(span.start_s), across.place(span.end_s)
-        label = shorten(span.label or "event", 60)
+        label = shorten(span.label or "event", LABEL_CHARS)
         width = 100 * (len(label) * CHAR_PX + 14) / REFERENCE_WIDTH_PX
         if width <= end - start or (end + width > 100 and start - width < 0):
             at, anchor, left, right = start, "start", start, max(end, start + width)
@@ -119,11 +133,11 @@ def _keys(times: np.ndarray, scores: Sequence[float], keyframes_idx: Sequence[in
         free = all(abs(place - other) > 100 * 48 / REFERENCE_WIDTH_PX for other in labelled)
         labelled += [place] if free else []
         y = up.place(height[i]) if len(scores) and np.isfinite(height[i]) else up.start
-        keys.append({"x": f"{place:.3f}%", "y": round(y, 1), "label": f"{moment(times[i])} s" if free else "", "anchor": _anchor(place)})
+        keys.append({"x": f"{place:.3f}%", "y": round(y, 1), "label": at(float(times[i])) if free else "", "anchor": _anchor(place)})
     return keys
 
 
 def _summary(times: np.ndarray, keyframes_idx: Sequence[int], spans: Sequence[Span], replaced_idx: Sequence[int]) -> str:
-    keys = ", ".join(f"{moment(times[i])} s" for i in list(keyframes_idx)[:12]) or "none"
-    events = "; ".join(f"{shorten(span.label or 'event', 60)} {moment(span.start_s)} to {moment(span.end_s)} s" for span in spans) or "none"
+    keys = ", ".join(at(float(times[i])) for i in list(keyframes_idx)[:12]) or "none"
+    events = "; ".join(f"{shorten(span.label or 'event', 60)} {at(span.start_s)} to {at(span.end_s)}" for span in spans) or "none"
     return f"Relevance over {len(times)} frames. Key frames: {keys}. Annotated events: {events}. Frames replaced in V′: {len(replaced_idx)}."

@@ -53,13 +53,19 @@ def seconds(value: float | None) -> str:
 
 
 def moment(t_s: float) -> str:
-    """A time in a clip, short enough for a label: `0.75`, `12.4`, `1:02:05`."""
+    """A time in a clip without its unit: `0.75`, `12.4`, `2:05`, `1:02:05`."""
     if round(abs(t_s), 2) < 10:
         return signed(f"{t_s:.2f}")
     if round(abs(t_s), 1) < 100:
         return signed(f"{t_s:.1f}")
     minutes, rest = divmod(round(t_s), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def at(t_s: float) -> str:
+    """A time in a clip with its unit: `0.75 s`, `12.4 s`; from 100 s on as a clock shows it, `2:05`."""
+    text = moment(t_s)
+    return text if ":" in text else f"{text} s"
 
 
 def signed(text: str) -> str:
