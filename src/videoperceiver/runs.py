@@ -245,7 +245,7 @@ def explain(error: OSError, folder: Path) -> str:
         return f"{folder}: this folder cannot be written (read-only or no permission); name another one"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return f"{folder}: a file of that name, or of a parent's name, is in the way; expected a folder, name another one"
-    return f"{folder}: {error.strerror or error} ({error.filename or 'unknown file'})"
+    return f"{folder}: {error.strerror or error}" + (f" ({error.filename})" if error.filename and error.filename != str(folder) else "")
 
 
 def _same(folder: Path, metadata: Mapping[str, Any], config: str) -> None:
