@@ -96,7 +96,7 @@ class Trainer:
         lr = runtime.learning_rate(config.optim, step, config.steps)
         norm = runtime.update(self.backbone, self.optimizer, loss, lr, config.optim.clip_norm)
         done = time.perf_counter()
-        return {**rewards, **metrics, "loss": float(loss), "grad_norm": norm, "lr": lr, "rollout_s": sampled - began, "update_s": done - sampled}
+        return {**rewards, **metrics, "loss": loss.item(), "grad_norm": norm, "lr": lr, "rollout_s": sampled - began, "update_s": done - sampled}
 
     def _prompts(self, step: int, rng) -> list:
         prompts = []
@@ -119,12 +119,12 @@ class Trainer:
         base = group_advantages(torch.where(compared, surface, surface + q), self.config.reward.estimator)
         reward = torch.where(compared, comparative_rewards(q, q_degraded), torch.nan)  # (B, G), eq. (8)
         scored = ~reward.isnan()
-        b = self.baseline.update(float(reward[scored].sum()), int(scored.sum()))
+        b = self.baseline.update(reward[scored].sum().item(), int(scored.sum()))
         advantages = combine(base, reward - b, self.config.reward.alpha, self.config.reward.combine)  # eqs. (9), (10)
         if self.config.sampling.on_refeed_failure == "drop":
             failed = torch.tensor([[t > 0 for t in g.tries] for g in groups]) & needs_refeed(q, q_degraded, self.config.sampling.refeed_when)
             advantages = advantages.masked_fill(failed, torch.nan)
-        return advantages, {**statistics(q, q_degraded), "baseline": b, **_refeed_statistics(groups), "base_reward": float(surface.nanmean())}
+        return advantages, {**statistics(q, q_degraded), "baseline": b, **_refeed_statistics(groups), "base_reward": surface.nanmean().item()}
 
     def _loss(self, groups: list[Group], advantages: Tensor) -> tuple[Tensor, dict[str, float]]:
         config = self.config
@@ -150,12 +150,12 @@ class Trainer:
             normalizer=config.normalizer,
             max_length=config.sampling.max_new_tokens,
         )
-        logged = {key: float(value) for key, value in metrics.items()} | {"entropy": float(output.entropy[kept].mean()), "length": len(old) / advantages.numel()}
+        logged = {key: value.item() for key, value in metrics.items()} | {"entropy": output.entropy[kept].mean().item(), "length": len(old) / advantages.numel()}
         rows = [(output.distributions[t, node][:1], torch.tensor(ids)) for t, g in enumerate(grown) for node, ids in g.evidence]
         if rows:
             distributions, candidates = zip(*rows, strict=True)
             uniform = uniform_on_degraded(torch.cat(distributions), pad_sequence(list(candidates), batch_first=True, padding_value=-1))
-            loss, logged["uniform"] = loss + config.uniform_weight * uniform, float(uniform)
+            loss, logged["uniform"] = loss + config.uniform_weight * uniform, uniform.item()
         return loss, logged
 
 
@@ -196,4 +196,4 @@ def _refeed_statistics(groups: list[Group]) -> dict[str, float]:
     """Share of completions drawn again, and how much Q they gained by it (NaN where none was)."""
     again = torch.tensor([t > 0 for g in groups for t in g.tries])
     gain = torch.cat([g.quality - g.first_quality for g in groups])
-    return {"refeed_rate": float(again.float().mean()), "refeed_gain": float(gain[again].nanmean())}
+    return {"refeed_rate": again.float().mean().item(), "refeed_gain": gain[again].nanmean().item()}

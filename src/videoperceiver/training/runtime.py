@@ -76,7 +76,7 @@ def update(module: nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tens
     norm = nn.utils.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], clip_norm, foreach=True)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return float(norm)
+    return norm.item()
 
 
 def save_checkpoint(run: Run, backbone: Backbone, optimizer: torch.optim.Optimizer, step: int, extra: Mapping[str, object], keep: int) -> None:
@@ -137,14 +137,15 @@ def require_finite(loss: torch.Tensor, step: int, sample_ids: Sequence[str], run
     """Stops a run whose loss is NaN or infinite before it reaches the weights."""
     if not torch.isfinite(loss):
         raise RunError(
-            f"the loss of step {step} is {float(loss)}, expected a finite number; samples: {', '.join(sorted(set(sample_ids)))}. "
+            f"the loss of step {step} is {loss.item()}, expected a finite number; samples: {', '.join(sorted(set(sample_ids)))}. "
             f"The weights are untouched: resume from the last checkpoint in {run.folder} with a lower optim.lr, or remove these samples"
         )
 
 
 def roles(output: TreeOutput, maps: Sequence[Mapping[int, int]]) -> torch.Tensor:
     """(N,) what each labelled token is for: the value its node has in its tree's map, 0 for nodes that are in none."""
-    table = torch.zeros(len(maps), 1 + int(output.node[:, 1].max()), dtype=torch.long)
+    width = 1 + max(int(output.node[:, 1].max()), *(node for nodes in maps for node in nodes))
+    table = torch.zeros(len(maps), width, dtype=torch.long)
     for t, nodes in enumerate(maps):
         for node, role in nodes.items():
             table[t, node] = role

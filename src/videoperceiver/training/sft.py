@@ -123,7 +123,7 @@ def sft_loss(grown: list[SftTree], output: TreeOutput, config: SftConfig) -> tup
     """Equation (7) with the optional V' terms of method section 7."""
     roles = runtime.roles(output, [dict.fromkeys(g.answers, ANSWER) for g in grown])  # (N,)
     answer_nll = -output.logps[roles == ANSWER].mean()
-    loss, metrics = answer_nll, {"ce": float(answer_nll)}
+    loss, metrics = answer_nll, {"ce": answer_nll.item()}
     if config.contrastive.weight > 0:
         contrastive, logged = _contrastive(grown, output, config)
         loss = loss + config.contrastive.weight * contrastive
@@ -132,7 +132,7 @@ def sft_loss(grown: list[SftTree], output: TreeOutput, config: SftConfig) -> tup
         evidence, logged = _evidence(grown, output, config)
         loss = loss + evidence
         metrics |= logged
-    return loss, {"loss": float(loss), **metrics}
+    return loss, {"loss": loss.item(), **metrics}
 
 
 def _contrastive(grown: list[SftTree], output: TreeOutput, config: SftConfig) -> tuple[torch.Tensor, dict[str, float]]:
@@ -141,7 +141,7 @@ def _contrastive(grown: list[SftTree], output: TreeOutput, config: SftConfig) ->
     row = {(int(t), int(n)): i for i, (t, n) in enumerate(output.tap_index.tolist())}
     ids = keyword_ids([g.sample.keywords for g in grown])
     nodes = {role: [row.get((t, getattr(g, role)), -1) for t, g in enumerate(grown)] for role in ("full", "view", "degraded", "text")}
-    total, logged = 0.0, {}
+    total, logged = output.logps.new_zeros(()), {}
     for block in settings.tap_blocks:
         taps = output.taps[block]  # (num_tapped, D)
         h = {role: taps[torch.tensor(index)] for role, index in nodes.items()}  # (B, D); -1 reads the last row, masked below
@@ -157,8 +157,8 @@ def _contrastive(grown: list[SftTree], output: TreeOutput, config: SftConfig) ->
         )
         total = total + losses.total(tuple(float(term in settings.terms) for term in TERMS)) / len(settings.tap_blocks)
         parts = dict(zip(TERMS, (losses.video_video, losses.text_video, losses.video_text), strict=True))
-        logged |= {f"{name}_b{block}" if len(settings.tap_blocks) > 1 else name: float(value) for name, value in (parts | losses.metrics).items()}
-    return total, {"contrastive": float(total), **logged}
+        logged |= {f"{name}_b{block}" if len(settings.tap_blocks) > 1 else name: value.item() for name, value in (parts | losses.metrics).items()}
+    return total, {"contrastive": total.item(), **logged}
 
 
 def _evidence(grown: list[SftTree], output: TreeOutput, config: SftConfig) -> tuple[torch.Tensor, dict[str, float]]:
@@ -169,11 +169,11 @@ def _evidence(grown: list[SftTree], output: TreeOutput, config: SftConfig) -> tu
             full.append(output.distributions[t, on_full])  # (n, V)
             degraded.append(output.distributions[t, on_degraded])
             degraded_first.append(degraded[-1][:1])
-            targets.append(torch.from_numpy(g.tree.nodes[on_full].labels))
+            targets.append(torch.tensor(g.tree.nodes[on_full].labels))
             candidates.append(torch.tensor(first_tokens))
     zero = output.logps.sum() * 0.0
     if not full:
         return zero, {}
     uniform = uniform_on_degraded(torch.cat(degraded_first), pad_sequence(candidates, batch_first=True, padding_value=-1)) if config.uniform_weight > 0 else zero
     joint = product_of_experts(torch.cat(full), torch.cat(degraded), torch.cat(targets)) if config.joint_weight > 0 else zero
-    return config.uniform_weight * uniform + config.joint_weight * joint, {"uniform": float(uniform), "joint": float(joint)}
+    return config.uniform_weight * uniform + config.joint_weight * joint, {"uniform": uniform.item(), "joint": joint.item()}
