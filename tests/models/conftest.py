@@ -24,13 +24,13 @@ class Plain:
     model: torch.nn.Module
     processor: object
 
-    def inputs(self, clip: Clip, question: str, answer: str = ""):
+    def inputs(self, clip: Clip, question: str, answer: str = "", fps: float = FPS):
         """What the processor makes of one clip, question and (with its end of turn) answer."""
         content = [{"type": "video"}, {"type": "text", "text": question}]
         text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False)
         text += f"{answer}<|im_end|>" if answer else ""
         count = len(clip)
-        metadata = VideoMetadata(total_num_frames=count, fps=FPS, frames_indices=list(range(count)), height=clip.frames.shape[1], width=clip.frames.shape[2])
+        metadata = VideoMetadata(total_num_frames=count, fps=fps, frames_indices=list(range(count)), height=clip.frames.shape[1], width=clip.frames.shape[2])
         return self.processor(text=[text], videos=[clip.frames], video_metadata=[metadata], do_sample_frames=False, return_tensors="pt")
 
     def logps(self, clip: Clip, question: str, answer: str) -> torch.Tensor:

@@ -16,9 +16,10 @@ class Qwen25VLAdapter(QwenVision):
 
     def spell(self, text: str, t_s: np.ndarray, height_px: int, width_px: int, encode: Encode) -> VideoTokens:
         starts = t_s[:, 0]
-        interval = float(starts[-1] - starts[0]) / (len(starts) - 1) if len(starts) > 1 else 1.0
+        # through frames a second, as the processor does: 5 x 0.8 s must not be 3.999999 s and lose a step
+        fps = float(f"{self.frames_per_patch * (len(starts) - 1) / (starts[-1] - starts[0]):.9g}") if len(starts) > 1 else 1.0
         grid = [len(t_s), *self.grid(height_px, width_px)]
-        out = self._spell(text, grid, encode, VideoMetadata(total_num_frames=t_s.size), second_per_grid_ts=torch.tensor([interval], dtype=torch.float64))
+        out = self._spell(text, grid, encode, VideoMetadata(total_num_frames=t_s.size), second_per_grid_ts=torch.tensor([self.frames_per_patch / fps]))
         if self.video_times == "processor" or _uniform(starts):
             return out
         steps = np.floor((starts - starts[0]) * self.model.config.vision_config.tokens_per_second + 1e-6).astype(np.int64)
