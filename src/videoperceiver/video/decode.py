@@ -90,11 +90,12 @@ class Decoder:
         if self._index.is_ranked:
             yield from self._ranked(idx)
             return
-        waiting = ticks.tolist()[::-1]
+        waiting, done = ticks.tolist()[::-1], -(2**63)
         for frame in self._planned(ticks):
-            yield frame, waiting.pop() * self._index.tick_s
+            done = waiting.pop()
+            yield frame, done * self._index.tick_s
         if waiting:
-            yield from self._in_order(waiting)
+            yield from self._in_order(waiting, done)
 
     def _prepare(self, num_wanted: int) -> None:
         # A picture the decoder had to patch up is not the picture that was filmed: report damage instead.
@@ -145,15 +146,15 @@ class Decoder:
             if k in wanted:
                 yield frame, self._index.times[k] * self._index.tick_s
 
-    def _in_order(self, waiting: list[int]) -> Iterator[tuple[av.VideoFrame, float]]:
-        """The pictures on screen at some ticks (given last first), out of a full decode; none twice."""
+    def _in_order(self, waiting: list[int], done: int) -> Iterator[tuple[av.VideoFrame, float]]:
+        """The pictures on screen at some ticks (given last first), out of a full decode; none twice, and none up to the tick `done`."""
         shown: av.VideoFrame | None = None
         shown_tick = 0
         for frame, tick in chain(self._timed(), [(None, 2**63)]):
             num_waiting = len(waiting)
             while shown is not None and waiting and waiting[-1] < tick:
                 waiting.pop()
-            if shown is not None and len(waiting) < num_waiting:
+            if shown is not None and len(waiting) < num_waiting and shown_tick > done:
                 yield shown, shown_tick * self._index.tick_s
             if not waiting:
                 return

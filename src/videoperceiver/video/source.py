@@ -113,7 +113,7 @@ def open_container(source: Source) -> Iterator[InputContainer]:
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The container's video stream, cover pictures apart.
+    """The container's video stream, cover pictures apart; the one of the largest picture where there are several, as FFmpeg chooses.
 
     Raises:
         VideoReadError: there is none, it has no decoder, or its pictures are larger than MAX_FRAME_PX.

@@ -121,7 +121,7 @@ class FolderTrack:
             pixels = _read_image(self._paths[i], size_px)
             if pixels.shape != (shape := shape or pixels.shape):
                 raise VideoReadError(
-                    f"is {pixels.shape[1]} x {pixels.shape[0]} px, the first image {shape[1]} x {shape[0]}; expected one size", path=str(self._paths[i])
+                    f"is {pixels.shape[1]} x {pixels.shape[0]} px, the first image is {shape[1]} x {shape[0]}; expected one size", path=str(self._paths[i])
                 )
             yield pixels, float(self.times_s[i])
 
