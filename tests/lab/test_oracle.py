@@ -42,6 +42,15 @@ def test_shortcuts_win_where_cues_agree_and_lose_where_they_conflict(tmp_path):
     assert tables["conflict"]["object_colour"]["static_frame"] == 1.0
 
 
+def test_the_report_of_a_preset_separates_agreeing_from_conflicting_cues(tmp_path):
+    report = oracle.baseline_report(tmp_path, "accident", num_clips=12, seed=4)
+    assert list(report) == ["object_colour", "what", "why", "when_hit", "mean"]
+    for family in ("what", "why", "when_hit"):
+        assert report[family] == report[family] | {"static_frame, agree": 1.0, "static_frame, conflict": 0.0}
+        assert report[family]["oracle"] >= 0.9
+    assert report["object_colour"]["static_frame, conflict"] == 1.0
+
+
 def test_the_table_is_markdown():
     text = oracle.markdown({"when": {"oracle": 1.0, "majority": 0.3333}, "mean": {"oracle": 1.0, "majority": 0.3333}})
     assert text.splitlines() == ["| family | oracle | majority |", "|---|---:|---:|", "| when | 1.000 | 0.333 |", "| mean | 1.000 | 0.333 |"]

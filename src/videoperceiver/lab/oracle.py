@@ -16,8 +16,8 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from videoperceiver.lab import accidents, signals, tasks
-from videoperceiver.lab.dataset import scene_of
-from videoperceiver.lab.difficulty import Difficulty
+from videoperceiver.lab.dataset import render_dataset, scene_of
+from videoperceiver.lab.difficulty import Cue, Difficulty, Split, difficulty_named
 from videoperceiver.lab.render import COLOUR_NAMES, GREY, STRIP_COLOURS, TINT, Event, Scene, render, rgb
 from videoperceiver.lab.scenes import STORIES
 from videoperceiver.types import Question, Sample
@@ -184,6 +184,38 @@ def baseline_accuracy(folder: str | Path, samples: Sequence[Sample], answerers: 
                 right[question.family][name].append(answerer(sample, question, frames) == question.answer)
     table = {family: {name: float(np.mean(values)) for name, values in row.items()} for family, row in right.items()}
     return table | {"mean": {name: float(np.mean([row[name] for row in table.values()])) for name in answerers}}
+
+
+def baseline_report(folder: str | Path, difficulty: str, *, num_clips: int = 200, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Every reference point of a preset, on test clips whose cues agree with the answers and on the same clips with conflicting cues.
+
+    Args:
+        folder: clips are rendered into `<difficulty>-train`, `-agree` and `-conflict` below it.
+        difficulty: a preset's name.
+        num_clips: test clips of each kind, and training clips for the most frequent answers.
+        seed: of all clips.
+
+    Returns:
+        family -> name -> accuracy; cue-following is split into agree and conflict, all else is measured on both.
+    """
+    families = tasks.families_for(difficulty_named(difficulty))
+    kinds: tuple[tuple[str, Split, Cue], ...] = (("train", "train", "shortcut"), ("agree", "test", "agree"), ("conflict", "test", "conflict"))
+    made = {
+        cue: render_dataset(
+            Path(folder) / f"{difficulty}-{kind}", num_clips=num_clips, seed=seed, split=split, difficulty=difficulty, cue=cue, families=families
+        )
+        for kind, split, cue in kinds
+    }
+    train = made.pop("shortcut")
+    same = {"oracle": oracle(), "majority": majority(train), "text_only": text_only(train)}
+    agree, conflict = (
+        baseline_accuracy(Path(folder) / f"{difficulty}-{cue}", samples, same | {"static_frame": static_frame(train)}) for cue, samples in made.items()
+    )
+    return {
+        family: {name: (agree[family][name] + conflict[family][name]) / 2 for name in same}
+        | {"static_frame, agree": agree[family]["static_frame"], "static_frame, conflict": conflict[family]["static_frame"]}
+        for family in agree
+    }
 
 
 def markdown(table: Mapping[str, Mapping[str, float]]) -> str:
