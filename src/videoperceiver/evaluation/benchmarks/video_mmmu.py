@@ -1,0 +1,70 @@
+"""Video-MMMU (arXiv 2501.13826): perceive, comprehend, and apply what a lecture teaches; 300 questions a track."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from videoperceiver.evaluation.benchmarks.base import Annotations, Benchmark, Collector, Protocol, choice, find, free, labelled, read_json
+from videoperceiver.evaluation.metrics import Row, accuracy, delta_knowledge, grouped, macro_mean
+from videoperceiver.types import Question
+
+SOURCE = "https://github.com/EvolvingLMMs-Lab/VideoMMMU"
+TRACKS = ("Perception", "Comprehension", "Adaptation")
+_WATCH = "You should watch and learn the video content. Then apply what you learned to answer the following {kind} question. "
+_IMAGE = "The image for this question is at the end of the video.\n"
+PROTOCOL = Protocol(
+    prompt={
+        "watch": "{question}\n{options}\nPlease ignore the Quiz question in last frame of the video.",
+        "adapt_choice": _WATCH.format(kind="multi-choice") + _IMAGE + "{question}\n{options}",
+        "adapt_open": _WATCH.format(kind="open-ended") + _IMAGE + "{question}",
+    },
+    num_frames=32,
+    fps=None,
+    max_new_tokens=1024,
+    source=SOURCE,
+)
+
+
+def load(path: Path) -> Annotations:
+    """One sample a video, with its question of each track; rows without a type but with options are multiple choice."""
+    found = Collector("video-mmmu")
+    for file in find(path, SOURCE, "*_video*.json"):
+        for track, rows in read_json(file).items():
+            if track not in TRACKS:
+                found.reject(track, f"track is {track!r}, expected one of {', '.join(TRACKS)}", str(file.name))
+                continue
+            for row in rows.values():
+                found.ask(row["id"], f"{row['id']}.mp4", _question(track, row), subject="_".join(row["id"].split("_")[1:-1]))
+    return found.annotations()
+
+
+def _question(track: str, row: dict[str, Any]) -> Question:
+    name = f"{track}-{row['id']}"
+    if not row["options"]:
+        return free(name, PROTOCOL.prompt["adapt_open"].format(question=row["question"]), str(row["answer"]), track)
+    prompt = PROTOCOL.prompt["adapt_choice" if track == "Adaptation" else "watch"]
+    text = prompt.format(question=row["question"], options="\n".join(labelled(row["options"])))
+    return choice(name, text, row["answer"], row["options"], track)
+
+
+def table(rows: Sequence[Row]) -> dict[str, float]:
+    """Unweighted mean of the three tracks, then each, in percent."""
+    groups = grouped(rows, "family")
+    tracks = {track: 100 * accuracy(groups.get(track, [])) for track in TRACKS}
+    return {"Overall": macro_mean(tracks.values())} | tracks
+
+
+def knowledge_gain(rows: Sequence[Row], question_only: Sequence[Row]) -> float:
+    """Delta-knowledge in percent from the Adaptation rows with the video, and those with the question and its image alone."""
+    with_video, without = (100 * accuracy([row for row in side if row["family"] == "Adaptation"]) for side in (rows, question_only))
+    return delta_knowledge(with_video, without)
+
+
+BENCHMARK = Benchmark(
+    "Video-MMMU",
+    PROTOCOL,
+    load,
+    table,
+    counts=dict.fromkeys(TRACKS, 300),
+    reported={"Qwen2.5-VL-3B": (31.1,), "Qwen2.5-VL-7B": (47.8,), "VideoPerceiver-3B": (52.7,), "VideoPerceiver-7B": (55.7,)},
+)
