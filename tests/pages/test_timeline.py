@@ -61,3 +61,10 @@ def test_missing_relevance_breaks_the_curve_and_long_clips_stay_small():
     assert len(html) < 30_000
     assert html.count('class="line"') >= 1
     assert "nan" not in html
+
+
+def test_long_clips_have_a_clock_for_an_axis():
+    html = str(timeline([60.0, 90.0, 150.0], [0.1, 0.2, 0.1], [1]))
+    marks = re.findall(r'text-anchor="\w+">([\d:.]+)( s)?</text>', html)
+    assert [mark for mark, _ in marks if ":" in mark][:4] == ["1:30.0", "1:00", "1:15", "1:30"]  # the key frame's label, then the axis
+    assert "s</text>" not in html

@@ -14,7 +14,8 @@ def test_durations_are_written_in_the_unit_a_reader_expects(value, text):
 
 
 @pytest.mark.parametrize(
-    ("t_s", "text"), [(0.75, "0.75"), (-0.04, "−0.04"), (9.999, "10.0"), (12.44, "12.4"), (99.99, "1:40"), (125.0, "2:05"), (3725.0, "1:02:05")]
+    ("t_s", "text"),
+    [(0.75, "0.75"), (-0.04, "−0.04"), (9.999, "10.0"), (12.44, "12.4"), (59.96, "1:00.0"), (125.25, "2:05.2"), (-61.0, "−1:01.0"), (3725.0, "1:02:05")],
 )
 def test_moments_keep_a_width_that_fits_a_label(t_s, text):
     assert words.moment(t_s) == text

@@ -52,6 +52,8 @@ def describe_degradation(clip: ClipFigure) -> str:
     replaced = len(clip.replaced_idx)
     how = _OPERATOR_WORDS.get(clip.operator, f"operator {clip.operator}") if clip.operator else "the key frames are replaced"
     text = f"V′ replaces {replaced} of {words.plural(len(clip.t_s), 'frame')} ({words.percent(replaced / len(clip.t_s))}): {how}."
+    if 2 * replaced > len(clip.t_s):
+        text += " That is most of the clip, so V′ lacks more than the event."
     if clip.removed is None:
         return text
     if clip.removed:

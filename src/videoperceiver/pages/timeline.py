@@ -69,8 +69,8 @@ def _anchor(place: float) -> str:
 
 
 def _marks(across: Axis) -> list[tuple[str, str, str]]:
-    """Labels of the time axis: seconds, or minutes and seconds where the clip reaches 100 s."""
-    clock = max(abs(across.low), abs(across.high)) >= 100
+    """Labels of the time axis: seconds, or minutes and seconds where the clip reaches a minute."""
+    clock = max(abs(across.low), abs(across.high)) >= 60
     marks = clock_ticks(across.low, across.high) if clock else ticks(across.low, across.high, 8)
     text = [_minutes(tick) if clock else number(round(tick, 6)) for tick in marks]
     text[-1] += "" if clock else " s"

@@ -53,17 +53,19 @@ def seconds(value: float | None) -> str:
 
 
 def moment(t_s: float) -> str:
-    """A time in a clip without its unit: `0.75`, `12.4`, `2:05`, `1:02:05`."""
+    """A time in a clip without its unit: `0.75`, `12.4`; from a minute on as a clock shows it, `2:05.3`, `1:02:05`."""
     if round(abs(t_s), 2) < 10:
         return signed(f"{t_s:.2f}")
-    if round(abs(t_s), 1) < 100:
+    if round(abs(t_s), 1) < 60:
         return signed(f"{t_s:.1f}")
-    minutes, rest = divmod(round(t_s), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+    tenths = round(abs(t_s) * 10)
+    minutes, rest = divmod(tenths, 600)
+    text = f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}" if minutes >= 60 else f"{minutes}:{rest // 10:02d}.{rest % 10}"
+    return text if t_s >= 0 else MINUS + text
 
 
 def at(t_s: float) -> str:
-    """A time in a clip with its unit: `0.75 s`, `12.4 s`; from 100 s on as a clock shows it, `2:05`."""
+    """A time in a clip with its unit, where it needs one: `0.75 s`, `12.4 s`, `2:05.3`."""
     text = moment(t_s)
     return text if ":" in text else f"{text} s"
 
