@@ -267,7 +267,7 @@ def _keywords(text: str, keywords: Sequence[str], backend: str | KeywordExtracto
 def _thumbnails_idx(t_s: np.ndarray, found: Located) -> np.ndarray:
     """The frames a filmstrip shows, wide or narrow, and those that V' shows in their place."""
     source_idx = found.degradation.source_idx if found.degradation else ()
-    shown = {i for limit in _SHOWN_COLUMNS for i in choose_columns(t_s, source_idx, found.keyframes_idx.tolist(), limit)}
+    shown = {i for limit in _SHOWN_COLUMNS for i in choose_columns(t_s.tolist(), source_idx, found.keyframes_idx.tolist(), limit)}
     sources = {source_idx[i] for i in shown} if source_idx else set()
     return np.array(sorted((shown | sources) - {BLANK}), np.int64)
 

@@ -85,7 +85,7 @@ class ContentCache:
         handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, **dict(arrays))
+                np.savez(file, allow_pickle=False, **arrays)
             os.replace(name, path)
         finally:
             _remove(Path(name))

@@ -126,10 +126,9 @@ def motion(grey: np.ndarray, t_s: np.ndarray) -> np.ndarray:
 
 def smooth(curve: np.ndarray, t_s: np.ndarray, width_s: float) -> np.ndarray:
     """(T,) running mean over the odd number of frames nearest to `width_s` seconds; the ends repeat."""
-    from scipy.ndimage import uniform_filter1d
-
-    width = 2 * round((frames_in(width_s, t_s) - 1) / 2) + 1
-    return uniform_filter1d(np.asarray(curve, np.float64), max(1, width), mode="nearest")
+    width = max(1, 2 * round((frames_in(width_s, t_s) - 1) / 2) + 1)
+    padded = np.pad(np.asarray(curve, np.float64), width // 2, mode="edge")
+    return np.convolve(padded, np.full(width, 1 / width), "valid")
 
 
 def frames_in(duration_s: float, t_s: np.ndarray) -> float:
