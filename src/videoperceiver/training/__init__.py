@@ -1,0 +1,1 @@
+"""The two training stages, plain torch: one file each reads as the algorithm."""
