@@ -12,6 +12,7 @@ import random
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,7 @@ class ChatEndpoint:
         self._key = os.environ.get("OPENAI_API_KEY", "")
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._client = httpx.Client(timeout=timeout_s, headers=headers)
+        weakref.finalize(self, self._client.close)
         self._retriable = (httpx.TransportError,)  # timeouts, refused and broken connections, truncated bodies
         self._max_retries, self._backoff_s = max_retries, backoff_s
         self._max_answer_tokens, self._token_budget = max_answer_tokens, token_budget
@@ -87,7 +89,7 @@ class ChatEndpoint:
         Args:
             messages: in the chat format, images included where the model takes them.
             schema: JSON schema that the server is asked to keep to.
-            parse: turns the decoded JSON into the result; raises ValueError, KeyError or TypeError where it does not fit, which is retried.
+            parse: turns the decoded JSON into the result; raises ValueError, LookupError, TypeError or AttributeError where it does not fit, which is retried.
 
         Raises:
             EndpointError: no usable answer after all tries, a refusal that a retry cannot mend, or the budget is spent.
@@ -109,7 +111,7 @@ class ChatEndpoint:
             except _Transient as error:
                 problem, advice_s = self._redacted(str(error)), error.retry_after_s
                 continue
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
                 problem, advice_s = self._redacted(f"an answer that does not fit the schema ({error!r})"), None
                 continue
             self._store(key, content)
