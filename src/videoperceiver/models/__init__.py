@@ -3,8 +3,9 @@
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.build import TreeBuilder
 from videoperceiver.models.forward import TreeOutput
+from videoperceiver.models.gather import gathered
 from videoperceiver.models.generate import Completion, generate
 from videoperceiver.models.lora import Lora
 from videoperceiver.models.tree import Node, Tree, batches
 
-__all__ = ["Backbone", "Completion", "Lora", "Node", "Tree", "TreeBuilder", "TreeOutput", "batches", "generate"]
+__all__ = ["Backbone", "Completion", "Lora", "Node", "Tree", "TreeBuilder", "TreeOutput", "batches", "gathered", "generate"]
