@@ -81,6 +81,7 @@ def test_samples_say_what_they_are(faint):
     assert sample.keywords == tasks.phrases(scene_of(sample).scene)
     assert sample.tags["pair"] == "test-0-000007"
     assert sample.tags["cue"] == "independent"
+    assert {one.tags["parity"] for one in samples} == {"even", "odd"}
     assert sample.seed == clip_seed(0, "test", 7) < 2**63
     assert len({one.seed for one in samples}) == 40
 

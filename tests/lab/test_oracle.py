@@ -44,7 +44,7 @@ def test_shortcuts_win_where_cues_agree_and_lose_where_they_conflict(tmp_path):
 
 def test_the_report_of_a_preset_separates_agreeing_from_conflicting_cues(tmp_path):
     report = oracle.baseline_report(tmp_path, "accident", num_clips=12, seed=4)
-    assert list(report) == ["object_colour", "what", "why", "when_hit", "mean"]
+    assert list(report) == ["object_colour", "what", "why", "when_hit", "caption", "mean"]
     for family in ("what", "why", "when_hit"):
         assert report[family] == report[family] | {"static_frame, agree": 1.0, "static_frame, conflict": 0.0}
         assert report[family]["oracle"] >= 0.9

@@ -12,7 +12,7 @@ from videoperceiver.lab import accidents, signals, tasks
 from videoperceiver.lab.difficulty import DIFFICULTIES, Difficulty, boundaries, difficulty_named
 from videoperceiver.lab.scenes import draw
 
-NUM = 1200
+NUM = 1000
 STORY_MODULES = {"faint": signals, "accident": accidents}
 
 
@@ -68,14 +68,14 @@ def test_a_pair_differs_by_its_cues_only(name):
         recoloured = replace(agree.scene.things[0], colour=conflict.scene.things[0].colour)
         same = replace(agree.scene, tint=conflict.scene.tint, strips=conflict.scene.strips, things=(recoloured, *agree.scene.things[1:]))
         assert same == conflict.scene
-        facts = [tasks.facts_of(one.scene) | {"object_colour": ""} for one in (agree, conflict)]
+        facts = [tasks.facts_of(one.scene) | {"object_colour": "", "caption": "".join(tasks.phrases(one.scene))} for one in (agree, conflict)]
         assert facts[0] == facts[1]
 
 
 @pytest.mark.parametrize("name", ["bright", "brief", "faint", "accident"])
 def test_events_start_on_even_and_odd_frames_equally(name):
     parities = defaultdict(list)
-    for seed in range(2000):
+    for seed in range(1200):
         for event in draw(seed, DIFFICULTIES[name]).scene.events:
             parities[event.kind, event.length].append(event.start % 2)
     assert {length for _, length in parities} == set(DIFFICULTIES[name].lengths)
@@ -100,10 +100,10 @@ def test_events_leave_a_clean_frame_between_flashes_and_never_overlap():
 def test_splits_share_no_event_specification():
     seen = {}
     for split in ("train", "validation", "test"):
-        scenes = [draw(seed, DIFFICULTIES["faint"], split=split).scene for seed in range(400)]
+        scenes = [draw(seed, DIFFICULTIES["faint"], split=split).scene for seed in range(330)]
         seen[split] = {tuple((e.kind, e.start, e.length, e.colour, e.x_px, e.y_px) for e in scene.events) for scene in scenes}
         answers = Counter(tasks.facts_of(scene)["count"] for scene in scenes)
-        assert min(answers.values()) > 90  # dividing the specifications leaves the answers balanced
+        assert min(answers.values()) > 75  # dividing the specifications leaves the answers balanced
     assert not seen["train"] & seen["test"]
     assert not seen["train"] & seen["validation"]
     assert not seen["validation"] & seen["test"]
@@ -112,6 +112,11 @@ def test_splits_share_no_event_specification():
 def test_long_clips_have_one_percent_of_event_frames():
     shares = [len(tasks.event_frames(draw(seed, DIFFICULTIES["long"]).scene)) / 300 for seed in range(300)]
     assert np.mean(shares) == pytest.approx(0.01, abs=0.0006)
+
+
+def test_motions_can_be_chosen():
+    level = Difficulty(motions=("up", "circle"))
+    assert {tasks.facts_of(draw(seed, level).scene)["motion"] for seed in range(30)} == {"up", "circle"}
 
 
 def test_boundaries_leave_as_many_early_as_late_frames():

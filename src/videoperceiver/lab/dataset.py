@@ -49,7 +49,8 @@ def render_dataset(
         list_options: spell the answer class out in each question.
 
     Returns:
-        The samples, in order, `video` relative to `folder`. `tags`: cue, reliability, pair, difficulty, and `hint/<family>`, what the family's cue says.
+        The samples, in order, `video` relative to `folder`. `tags`: cue, reliability, pair, difficulty, parity (of the first frame of pop
+        or hit), and `hint/<family>`, what the family's cue says.
         Neither scores nor degradation are set: both are the data stage's.
 
     Raises:
@@ -80,6 +81,7 @@ def render_dataset(
                     "cue": cue,
                     "reliability": str(reliability),
                     "pair": f"{split}-{seed}-{index:06d}",
+                    "parity": "odd" if tasks.main_event(scene).start % 2 else "even",
                     "difficulty": difficulty if isinstance(difficulty, str) else "custom",
                     **{f"hint/{family}": answer for family, answer in drawn.hints.items()},
                 },

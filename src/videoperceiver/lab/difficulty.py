@@ -10,6 +10,9 @@ NAME = "TransientEvents-v1"
 Cue = Literal["independent", "shortcut", "agree", "conflict"]
 Split = Literal["train", "validation", "test"]
 Story = Literal["signals", "accident"]
+Motion = Literal["left", "right", "up", "down", "circle", "still"]
+
+MOTIONS: tuple[Motion, ...] = ("left", "right", "up", "down", "circle", "still")
 
 SPLIT_SHARE: dict[Split, range] = {"train": range(80), "validation": range(80, 90), "test": range(90, 100)}
 """Event specifications are divided among the splits by hash, in these percentages: none is in two."""
@@ -30,6 +33,7 @@ class Difficulty:
         noise: standard deviation of the pixel noise in grey levels.
         crf: H.264 quality, 0 = lossless but for the colour conversion.
         pix_fmt: yuv444p keeps small coloured things; yuv420p halves the colour's resolution as ordinary video does.
+        motions: of the square, to draw from (story "signals").
         num_distractors: moving discs that nothing is asked about.
         cameras: camera motions to draw from.
         extra_share: share of clips in which the square jumps, and share in which square and disc swap (adds a disc).
@@ -45,6 +49,7 @@ class Difficulty:
     noise: float = 1.5
     crf: int = 0
     pix_fmt: str = "yuv444p"
+    motions: tuple[Motion, ...] = MOTIONS
     num_distractors: int = 0
     cameras: tuple[CameraKind, ...] = ("still",)
     extra_share: float = 0.0

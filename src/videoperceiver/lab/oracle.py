@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 from scipy.signal import fftconvolve
 
 from videoperceiver.lab import accidents, signals, tasks
@@ -159,7 +160,9 @@ def static_cues(frames: np.ndarray) -> Mapping[str, str]:
     frame = frames[distance.argmin()].astype(np.float32)  # (H, W, 3)
     palette, strips = np.stack([rgb(colour) for colour in COLOUR_NAMES]), np.asarray(STRIP_COLOURS, np.float32)
     width = max(1, len(frame) // 16)
-    square = int((np.linalg.norm(frame[:, :, None] - palette, axis=-1) < 50).sum((0, 1)).argmax())
+    coloured = (np.linalg.norm(frame[:, :, None] - palette, axis=-1) < 50).astype(np.float32)  # (H, W, colours)
+    side = len(frame) * 7 // 32
+    square = int(np.argmax([uniform_filter(coloured[..., i], side).max() for i in range(len(palette))]))  # no disc fills such a window
     tint = _nearest(np.median(frame.reshape(-1, 3), 0), GREY + TINT * (palette - GREY))
     read = {"top": frame[:width], "bottom": frame[-width:], "left": frame[width:-width, :width]}
     says = {edge: _nearest(np.median(part.reshape(-1, 3), 0), strips) for edge, part in read.items()}

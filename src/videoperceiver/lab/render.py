@@ -87,7 +87,7 @@ class Scene:
         size_px: height and width.
         fps: frames a second.
         tint: colour name the background leans to, "" for none.
-        things: drawn in order, later ones on top.
+        things: the first is on top.
         events: transient events.
         strips: index into `STRIP_COLOURS` of the strip at each edge that has one.
         camera: how the view moves over the background and the things (strips stay).
@@ -127,7 +127,7 @@ def render(scene: Scene) -> np.ndarray:
     rng = np.random.default_rng([scene.seed, 7])
     offset, zoom = _view(scene)
     frames = _background(scene, rng, offset, zoom)  # (T, H, W, 3)
-    for thing, centres in zip(scene.things, screen_positions(scene), strict=True):
+    for thing, centres in reversed(list(zip(scene.things, screen_positions(scene), strict=True))):
         _blend(frames, thing.shape, centres, thing.radius_px * zoom, thing.colour, 1.0)
     for event in scene.of_kind("pop"):
         centre, radius = np.full((event.length, 2), (event.x_px, event.y_px)), np.full(event.length, event.radius_px)

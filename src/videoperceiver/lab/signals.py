@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from videoperceiver.lab.difficulty import SPLIT_SHARE, Difficulty, Split, boundaries
+from videoperceiver.lab.difficulty import MOTIONS, SPLIT_SHARE, Difficulty, Split, boundaries
 from videoperceiver.lab.render import COLOUR_NAMES, Event, Scene, Thing, screen_positions
 
 ANSWERS: dict[str, tuple[str, ...]] = {
@@ -22,14 +22,13 @@ CUES = {"flash_colour": "square", "pop_colour": "tint", "count": "top", "when": 
 """The static cue of each of them: the square's colour, the background's tint, the strip at an edge."""
 
 JUMP = 0.28  # of the frame
-MOTIONS = ("left", "right", "up", "down", "circle", "still")
 
 
 def draw_things(colour: str, difficulty: Difficulty, rng: np.random.Generator) -> tuple[Thing, ...]:
     """The square, a disc where extras may happen, and the distractors."""
     size, num_frames = difficulty.size_px, difficulty.num_frames
     num_discs = difficulty.num_distractors + (difficulty.extra_share > 0)
-    things = [Thing("square", colour, size * 4 / 32, _path(str(rng.choice(MOTIONS)), size, num_frames, rng))]
+    things = [Thing("square", colour, size * 4 / 32, _path(str(rng.choice(difficulty.motions)), size, num_frames, rng))]
     for _ in range(num_discs):
         path = _path(str(rng.choice(MOTIONS)), size, num_frames, rng)
         things.append(Thing("disc", str(rng.choice(COLOUR_NAMES)), size * 3 / 32, path))

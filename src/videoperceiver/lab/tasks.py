@@ -12,13 +12,11 @@ import numpy as np
 from videoperceiver.errors import ConfigError
 from videoperceiver.lab import accidents, signals
 from videoperceiver.lab.difficulty import Difficulty, Story, boundaries, when_class
-from videoperceiver.lab.render import COLOUR_NAMES, Scene
+from videoperceiver.lab.render import COLOUR_NAMES, Event, Scene
 from videoperceiver.types import Question, QuestionKind, Span
 
 REFEED_INSTRUCTION = "Re-answer with attention to fine-grained visual details ."
 """The paper's refeed instruction in the vocabulary's spelling."""
-
-CAPTION_PROMPTS = ("describe the video .", "what happens in the video ?")
 
 Facts = dict[str, str]
 """What a template may name and what an answer may be: family or slot -> word."""
@@ -76,6 +74,7 @@ FAMILIES: dict[str, Family] = {
         ("why does the disc hit the square ?", "what is the reason of the hit ?"), _ACCIDENT["why"], mirrors="VRU-Accident accident reason", story="accident"
     ),
     "when_hit": Family(("when is the hit ?" + WHEN, "when does the disc hit the square ?" + WHEN), _ACCIDENT["when_hit"], story="accident"),
+    "caption": Family(("describe the video .", "what happens in the video ?"), (), "open", "VRU-Accident dense caption", story=None),
 }
 """Every family of TransientEvents-v1."""
 
@@ -119,15 +118,9 @@ def questions(scene: Scene, families: Sequence[str] = DEMO_FAMILIES, *, seed: in
         template = family.templates[rng.integers(len(family.templates))]
         if answer is None:
             continue
-        text = template.format(**facts) + (f" {_listed(family.options)} ?" if list_options else "")
+        text = template.format(**facts) + (f" {_listed(family.options)} ?" if list_options and family.options else "")
         found.append(Question(id=name, text=text, answer=answer, kind=family.kind, family=name, options=family.options, static=family.static))
     return tuple(found)
-
-
-def caption_question(scene: Scene, *, seed: int = 0) -> Question:
-    """The open question whose answer is the caption."""
-    prompt = CAPTION_PROMPTS[np.random.default_rng([seed, 4]).integers(len(CAPTION_PROMPTS))]
-    return Question(id="caption", text=prompt, answer=caption(scene), kind="open", family="caption")
 
 
 def answer_of(scene: Scene, question: Question) -> str | None:
@@ -146,7 +139,8 @@ def facts_of(scene: Scene, *, asked_colour: str = "") -> Facts:
     early, late = boundaries(scene.num_frames)
     facts = {"early_s": _seconds(early / scene.fps), "late_s": _seconds(late / scene.fps), "asked_colour": asked_colour}
     facts |= {"object_colour": scene.things[0].colour, "camera": scene.camera, "motion": _motion(scene)}
-    return facts | (_accident_facts(scene) if scene.of_kind("hit") else _signal_facts(scene, asked_colour))
+    facts |= _accident_facts(scene) if scene.of_kind("hit") else _signal_facts(scene, asked_colour)
+    return facts | {"caption": f"a {scene.things[0].colour} square . {' , then '.join(_phrases(scene, facts))} ."}
 
 
 def _signal_facts(scene: Scene, asked_colour: str) -> Facts:
@@ -176,20 +170,32 @@ def _accident_facts(scene: Scene) -> Facts:
     return facts | ({"why": seen[0]} if seen else {})
 
 
+def _phrases(scene: Scene, facts: Facts) -> tuple[str, ...]:
+    """Event phrases in order of time."""
+    if scene.of_kind("hit"):
+        hit = f"{facts['when_hit']} {facts['what']} hit"
+        return (facts["why"], hit) if "why" in facts else (hit,)
+    said = {"jump": "square jumps", "swap": "square and disc swap"}
+    if "pop_colour" in facts:
+        said["pop"] = f"{facts['when']} {facts['pop_colour']} pop"
+    if "flash_colour" in facts:
+        said["flash"] = f"{facts['count']} {facts['flash_colour']} {'flash' if facts['count'] == '1' else 'flashes'}"
+    return tuple(dict.fromkeys(said[event.kind] for event in scene.events))
+
+
 def phrases(scene: Scene) -> tuple[str, ...]:
     """Event phrases in order of time: the keywords of the clip, each part of its caption."""
-    facts = facts_of(scene)
-    if scene.of_kind("hit"):
-        return (facts["why"], f"{facts['when_hit']} {facts['what']} hit")
-    count = facts["count"]
-    words = {"jump": "square jumps", "swap": "square and disc swap", "pop": f"{facts['when']} {facts['pop_colour']} pop"}
-    words["flash"] = f"{count} {facts['flash_colour']} {'flash' if count == '1' else 'flashes'}"
-    return tuple(dict.fromkeys(words[event.kind] for event in scene.events))
+    return _phrases(scene, facts_of(scene))
 
 
 def caption(scene: Scene) -> str:
     """What happens, in words."""
-    return f"a {scene.things[0].colour} square . {' , then '.join(phrases(scene))} ."
+    return facts_of(scene)["caption"]
+
+
+def main_event(scene: Scene) -> Event:
+    """The event that `when` questions are about: the hit or the pop."""
+    return (scene.of_kind("hit") or scene.of_kind("pop"))[0]
 
 
 def spans(scene: Scene) -> tuple[Span, ...]:
@@ -236,7 +242,7 @@ def _vocabulary() -> tuple[str, ...]:
     slots = {"early_s": "", "late_s": "", "asked_colour": ""}
     texts = [template.format(**slots) for family in FAMILIES.values() for template in family.templates]
     texts += [option for family in FAMILIES.values() for option in family.options]
-    texts += [*CAPTION_PROMPTS, REFEED_INSTRUCTION, "a square . , then flash flashes pop jumps swap and disc hit", " ".join("0123456789.;?:,"), "or"]
+    texts += [REFEED_INSTRUCTION, "a square . , then flash flashes pop jumps swap and disc hit", " ".join("0123456789.;?:,"), "or"]
     return tuple(sorted({word for text in texts for word in text.split()}))
 
 
