@@ -24,6 +24,7 @@ _FILLERS = frozenset(
     )
 )
 _ORDER = re.compile(r"\b(before|after|followed by|and then|then)\b")
+_ORDER_WORDS = frozenset({"befor", "after", "follow"})  # as `_stem` leaves them
 _LATER_FIRST = "after"
 _BATCH = 32
 
@@ -81,16 +82,19 @@ class NliEntailment:
 
 def _overlap(premise: str, hypothesis: str) -> float:
     given, claimed = _words(premise), _words(hypothesis)
+    told, claims = _order(premise), _order(hypothesis)
     content = _content(claimed)
     if not _content(given) or not content:
         return float("nan")
     if _is_negated(given) != _is_negated(claimed):
         return 0.0
-    if any(word.isdigit() and word not in given for word in claimed):
+    if any(word[0].isdigit() and word not in given for word in claimed):
         return 0.0
-    if _is_reversed(premise, hypothesis):
-        return 0.0
-    return len(content & _content(given)) / len(content)
+    if told and claims:
+        if _crosswise(told, claims):
+            return 0.0
+        content -= _ORDER_WORDS  # "A before B" is "B after A"
+    return len(content & _content(given)) / len(content) if content else 1.0
 
 
 def _words(text: str) -> list[str]:
@@ -115,12 +119,9 @@ def _is_negated(words: Sequence[str]) -> bool:
     return sum(word in _NEGATIONS for word in words) % 2 == 1
 
 
-def _is_reversed(premise: str, hypothesis: str) -> bool:
-    told, claimed = _order(premise), _order(hypothesis)
-    if told is None or claimed is None:
-        return False
-    straight = len(told[0] & claimed[0]) + len(told[1] & claimed[1])
-    return len(told[0] & claimed[1]) + len(told[1] & claimed[0]) > straight
+def _crosswise(told: tuple[set[str], set[str]], claims: tuple[set[str], set[str]]) -> bool:
+    straight = len(told[0] & claims[0]) + len(told[1] & claims[1])
+    return len(told[0] & claims[1]) + len(told[1] & claims[0]) > straight
 
 
 def _order(text: str) -> tuple[set[str], set[str]] | None:
