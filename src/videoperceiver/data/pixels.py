@@ -49,7 +49,7 @@ class ContentCache:
         """The arrays of an entry, None where there is none; a damaged entry is removed and counts as none."""
         path = self._path(key)
         try:
-            with np.load(path, allow_pickle=False) as entry:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
                 arrays = {name: entry[name] for name in entry.files}
             os.utime(path)
         except FileNotFoundError:
