@@ -1,5 +1,7 @@
 """Generation from a tree against transformers' generate, and against a recomputation through the forward."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,22 @@ def test_greedy_equals_transformers_token_by_token(backbone, plain, make_clip, a
             expected = out[0, inputs["input_ids"].shape[1] :].tolist()
             assert [completion.token_ids.tolist() for completion in group] == [expected] * 2
             assert group[0].finished == (expected[-1] == backbone.tokenizer.eos_token_id)
+
+
+def test_the_rest_goes_on_where_most_end_with_their_first_token(backbone, make_clip, monkeypatch):
+    sharpen(backbone)
+    clips = [make_clip(n) for n in range(6)]
+    monkeypatch.setattr(sys.modules["videoperceiver.models.generate"], "stop_ids", lambda backbone: [])
+    settings = {"num_generations": 1, "max_new_tokens": 6, "temperature": 0, "seed": 0}
+    whole = [group[0].token_ids.tolist() for groups in generate(backbone, *planted(backbone, clips), **settings) for group in groups]
+    firsts = [ids[0] for ids in whole]
+    rarest = min(firsts, key=firsts.count)
+    assert 2 * firsts.count(rarest) <= len(firsts)
+    stops = sorted(set(firsts) - {rarest})
+    monkeypatch.setattr(sys.modules["videoperceiver.models.generate"], "stop_ids", lambda backbone: stops)
+    cut = [group[0].token_ids.tolist() for groups in generate(backbone, *planted(backbone, clips), **settings) for group in groups]
+    ends = [next((k + 1 for k, token in enumerate(ids) if token in stops), len(ids)) for ids in whole]
+    assert cut == [ids[:end] for ids, end in zip(whole, ends, strict=True)]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])

@@ -101,7 +101,8 @@ class Decode:
         kept = (trees[:, None] * self.shape[1] + order).flatten()
         self.mask = self.mask[trees].gather(1, order[..., None].expand(-1, -1, self.mask.shape[-1]))
         self.prefix = [_each(pair, lambda x: x[trees]) for pair in self.prefix]
-        self.own = [_each(pair, lambda x: x[kept]) for pair in self.own]
+        if any(self.length):  # nothing of its own is kept yet where completions end with their first token
+            self.own = [_each(pair, lambda x: x[kept]) for pair in self.own]
         self.alive, self.shape = self.alive[kept], (len(trees), width)
         return kept
 
