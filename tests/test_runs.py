@@ -205,6 +205,12 @@ def test_a_read_only_folder_is_said_in_words(tmp_path, monkeypatch, code):
         Run.open_or_create(tmp_path / "run", Config(), stage="sft")
 
 
+def test_json_of_a_run_has_no_nan(tmp_path):
+    run = Run.open_or_create(tmp_path / "run", Config(), stage="evaluate")
+    path = run.write_json("result.json", {"a": [float("nan"), 1.5], "b": {"c": float("inf")}, "d": (True, "x", None, 3)})
+    assert json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name)) == {"a": [None, 1.5], "b": {"c": None}, "d": [True, "x", None, 3]}
+
+
 def test_other_failures_keep_the_system_s_words(tmp_path):
     assert explain(OSError(errno.EIO, "Input/output error", "x"), tmp_path) == f"{tmp_path}: Input/output error (x)"
 

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -101,6 +102,8 @@ def options(
     level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
     handler = RichHandler(console=Console(stderr=True), show_path=verbose > 1, show_time=verbose > 0, markup=False)
     logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+    if not verbose:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # our own bars say what is going on
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.WARNING if verbose else logging.ERROR)
 
@@ -352,11 +355,39 @@ def summary(run: "Run") -> None:
         for name, value in rows[-1].items():
             if name not in ("step", "time_s"):
                 table.add_row(name, "not a number" if value is None else f"{value:.4g}")
+    for name, value in results(run):
+        table.add_row(name, value)
     if rejects := run.rejects():
         table.add_row("rejected samples", f"{len(rejects)}, with reasons in rejects.jsonl")
     console = Console()
     console.print(table)
     console.print(f"run folder {run.folder}", markup=False, highlight=False, soft_wrap=True)
+
+
+def results(run: "Run") -> Iterator[tuple[str, str]]:
+    """What result.json says, a line a number: counts of stage 0, accuracies of an evaluation or of the demo."""
+    import json
+
+    path = run.folder / "result.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    accuracy = found.pop("accuracy", [])
+    if isinstance(accuracy, dict):
+        accuracy = [{"condition": condition, **cells["all"]} for condition, cells in accuracy.items()]
+    for cell in accuracy:
+        where = ", ".join(str(cell[key]) for key in ("model", "slice", "condition") if key in cell)
+        yield f"accuracy: {where}", _percent(cell)
+    for cell in found.pop("differences", []):
+        yield cell["label"], _percent(cell, unit="points")
+    for name, value in found.items():
+        if isinstance(value, int | float):
+            yield name.replace("_", " "), f"{value:.4g}"
+
+
+def _percent(cell: dict[str, Any], unit: str = "%") -> str:
+    if cell["value"] is None:
+        return "not measured"
+    interval = "no interval" if cell["low"] is None else f"{100 * cell['low']:.1f} to {100 * cell['high']:.1f}"
+    return f"{100 * cell['value']:.1f} {unit} ({interval}, {cell['num']} answers)"
 
 
 if __name__ == "__main__":

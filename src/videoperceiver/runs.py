@@ -169,8 +169,8 @@ class Run:
             return write_atomic(self.folder / name, text)
 
     def write_json(self, name: str, value: Any) -> Path:
-        """Write a value as JSON, whole or not at all."""
-        return self.write_text(name, json.dumps(value, indent=2) + "\n")
+        """Write a value as JSON, whole or not at all; numbers that are not finite become null."""
+        return self.write_text(name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         with _plainly(self.folder), (self.folder / name).open("a", encoding="utf-8") as file:
@@ -307,8 +307,13 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(value: Any) -> Any:
+    """The value with null in place of NaN and infinity, which JSON has no words for."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sha256(path: Path) -> str:
