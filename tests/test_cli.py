@@ -1,4 +1,4 @@
-"""cli.py: fast help, one boundary for errors, exit codes, and what a person reads."""
+"""cli/: fast help, one boundary for errors, exit codes, and what a person reads."""
 
 import errno
 import json
@@ -15,7 +15,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from videoperceiver import __version__, cli
+from videoperceiver import __version__
+from videoperceiver.cli import app as application
+from videoperceiver.cli.boundary import Boundary, options
+from videoperceiver.cli.summary import results, summary
 from videoperceiver.errors import MissingExtraError
 from videoperceiver.runs import Run
 from videoperceiver.video.read import read_clip
@@ -24,7 +27,7 @@ COMMANDS = ["data build", "sft", "grpo", "evaluate"]
 
 
 def call(*arguments):
-    return CliRunner().invoke(cli.app, list(arguments), prog_name="videoperceiver")
+    return CliRunner().invoke(application, list(arguments), prog_name="videoperceiver")
 
 
 def test_help_and_version_import_nothing_heavy():
@@ -88,8 +91,8 @@ class Config:
 
 def boundary_around(error):
     """The real boundary and options around a command that raises."""
-    app = typer.Typer(cls=cli.Boundary, pretty_exceptions_enable=False)
-    app.callback()(cli.options)
+    app = typer.Typer(cls=Boundary, pretty_exceptions_enable=False)
+    app.callback()(options)
 
     @app.command()
     def stage():
@@ -130,7 +133,7 @@ def test_the_summary_shows_the_last_scalars_and_the_folder(tmp_path, capsys):
     run = Run.open_or_create(tmp_path / "run", Config(), stage="sft")
     run.log(9, loss=0.25, accuracy=float("nan"))
     run.finish()
-    cli.summary(run)
+    summary(run)
     lines = [line.split(maxsplit=1) for line in map(str.strip, capsys.readouterr().out.splitlines())]
     assert ["status", "finished"] in lines
     assert ["sft/loss", "0.25"] in lines
@@ -142,7 +145,7 @@ def test_the_summary_shows_results_with_their_intervals(tmp_path):
     run = Run.open_or_create(tmp_path / "run", Config(), stage="evaluate")
     cell = {"value": 0.5, "low": 0.25, "high": 0.75, "num": 8}
     run.write_json("result.json", {"accuracy": {"full": {"all": cell}, "degraded": {"all": {**cell, "value": None}}}, "num_rows": 16})
-    assert list(cli.results(run)) == [
+    assert list(results(run)) == [
         ("accuracy: full", "50.0 % (25.0 to 75.0, 8 answers)"),
         ("accuracy: degraded", "not measured"),
         ("num rows", "16"),
@@ -151,7 +154,7 @@ def test_the_summary_shows_results_with_their_intervals(tmp_path):
         "result.json",
         {"accuracy": [{"model": "stage 1", "slice": "agree", "condition": "V", **cell}], "differences": [{"label": "a - b", **cell, "low": None}]},
     )
-    assert list(cli.results(run)) == [
+    assert list(results(run)) == [
         ("accuracy: stage 1, agree, V", "50.0 % (25.0 to 75.0, 8 answers)"),
         ("a - b", "50.0 points (no interval, 8 answers)"),
     ]

@@ -1,0 +1,11 @@
+"""The command line: reads arguments, calls a stage, says what came of it. No logic of its own; torch is imported inside the commands."""
+
+from videoperceiver.cli import stages, videos  # each registers its commands
+from videoperceiver.cli.boundary import app
+
+__all__ = ["app", "main", "stages", "videos"]
+
+
+def main() -> None:
+    """Entry point of the `videoperceiver` script."""
+    app(prog_name="videoperceiver")
