@@ -48,16 +48,16 @@ def test_a_bad_sample_is_an_answer(kinds, tmp_path):
 def test_a_hang_costs_one_sample(kinds):
     """A stopped process is what a decoder that never returns looks like from outside."""
     good = ReadRequest(kinds["h264-b.mp4"], {"num_frames": 2})
-    with DecodePool(num_workers=1, deadline_s=0.7, memory_mb=512) as pool:
+    with DecodePool(num_workers=1, deadline_s=3, memory_mb=512) as pool:
         assert isinstance(next(pool.read([good])), Clip)
         (pid,) = pool.pids
         os.kill(pid, signal.SIGSTOP)
         started_s = time.monotonic()
         hung, after = pool.read([ReadRequest(kinds["h264-b.mp4"], sample_id="hung"), good])
-        assert time.monotonic() - started_s < 10
+        assert time.monotonic() - started_s < 30
         assert isinstance(hung, VideoReadError)
         assert hung.sample_id == "hung"
-        assert "did not end within 0.7 s and was stopped" in hung.reason
+        assert "did not end within 3 s and was stopped" in hung.reason
         assert isinstance(after, Clip)
         assert pool.pids != [pid]
         with pytest.raises(ProcessLookupError):

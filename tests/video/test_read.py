@@ -253,3 +253,24 @@ def test_times_outside_the_video_are_refused(kinds):
 def test_impossible_requests(kinds, request_):
     with pytest.raises(ValueError, match="got"):
         read_clip(kinds["h264-b.mp4"], **request_)
+
+
+def test_streaming_takes_bounded_memory(tmp_path):
+    """2,000 frames are 260 MB as RGB; streaming them takes a small part of that, also when the file is too large to keep."""
+    import subprocess
+    import sys
+
+    path = encode(tmp_path / "long.mkv", np.broadcast_to(drawn(1, 180, 240), (2000, 180, 240, 3)), preset="ultrafast")
+    code = (
+        "import resource, sys\n"
+        "from videoperceiver.video import packets, read\n"
+        "packets.CACHE_BYTES = 0\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "list(read.iter_frames(sys.argv[1], span=(0, 0.1)))\n"
+        "before = peak()\n"
+        "print(sum(1 for _ in read.iter_frames(sys.argv[1])), peak() - before)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True, timeout=120)
+    num_frames, grown_kb = map(int, result.stdout.split())
+    assert num_frames == 2000
+    assert grown_kb < 40_000
