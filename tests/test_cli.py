@@ -237,6 +237,19 @@ def test_wrong_paths_of_the_reading_commands_exit_2(tmp_path):
         assert str(tmp_path / "nowhere") in result.stderr
 
 
+def test_a_disk_that_fills_up_in_a_stage_names_the_run_folder(monkeypatch, tmp_path):
+    """Buffered writes fail without a file's name; the run folder is then what to say."""
+    (tmp_path / "sft.yaml").write_text("output: runs/a\ntrain: [x]\nmodel: {path: y}\n")
+
+    def full(config):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("videoperceiver.training.sft.run", full)
+    result = call("sft", str(tmp_path / "sft.yaml"))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: runs/a: the disk is full; free some space and run the same command again")
+
+
 def test_ctrl_c_in_a_stage_says_how_to_continue(tmp_path):
     """A stage that waits, under the real entry point, killed by a real SIGINT."""
     (tmp_path / "sft.yaml").write_text("output: runs/a\ntrain: [x]\n")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,16 @@ from videoperceiver.runs import Run, explain, write_atomic
 
 
 @dataclass(frozen=True)
+class Optim:
+    lr: float = 0.1
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
 class Config:
     steps: int = 4
     layers: tuple[int, ...] = (1, 2)
+    optim: Optim = field(default_factory=Optim)
 
 
 def rows_without_time(run):
@@ -100,6 +107,7 @@ def test_a_kill_during_creation_leaves_a_folder_that_can_be_used(tmp_path):
     ("change", "message"),
     [
         ({"config": Config(steps=5)}, r"holds a run of another recipe \(steps was 4, now 5\)"),
+        ({"config": Config(optim=Optim(lr=0.2))}, r"another recipe \(optim.lr was 0.1, now 0.2\)"),
         ({"stage": "grpo"}, "holds a run of stage 'sft', not 'grpo'"),
     ],
 )

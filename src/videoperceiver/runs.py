@@ -253,13 +253,19 @@ def _same(folder: Path, metadata: Mapping[str, Any], config: str) -> None:
     before = _read_metadata(folder)
     if before["stage"] != metadata["stage"]:
         raise RunError(f"{folder} holds a run of stage {before['stage']!r}, not {metadata['stage']!r}: name another folder")
-    old, new = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")), yaml.safe_load(config)
+    old, new = _flat(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))), _flat(yaml.safe_load(config))
     changed = [f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     if changed:
         raise RunError(f"{folder} holds a run of another recipe ({'; '.join(changed)}): use the same recipe to continue it, or name another folder")
     if before["data"] != metadata["data"]:
         moved = sorted(key for key in before["data"].keys() | metadata["data"].keys() if before["data"].get(key) != metadata["data"].get(key))
         raise RunError(f"{folder} was begun on other data: {', '.join(moved)} changed since; name another folder")
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields under dotted names."""
+    pairs = ((f"{prefix}{name}", value) for name, value in fields.items())
+    return {key: item for name, value in pairs for key, item in (_flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}).items()}
 
 
 def _environment() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from videoperceiver.cli.boundary import INTERRUPTED, app, say
+from videoperceiver.cli.boundary import INTERRUPTED, app, fail, say
 from videoperceiver.cli.summary import summary
 
 if TYPE_CHECKING:
@@ -97,3 +97,7 @@ def _resumable(stage: "Callable[[Any], Run]", config: Any) -> "Run":
     except KeyboardInterrupt:
         say(f"Interrupted. What is done stays in {config.output}; the same command continues it:\n  videoperceiver {shlex.join(sys.argv[1:])}", style="yellow")
         raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        from videoperceiver.runs import explain
+
+        fail(explain(error, Path(error.filename or config.output)))
