@@ -35,7 +35,7 @@ class DataConfig:
     literal_keyframes: bool = False  # eq. (2) as written: every local maximum
     prominence: float = 0.25  # of the score range
     rel_height: float = 0.4  # of the score range
-    removed_threshold: float = 0.5  # V' counts as event-free when its residual relevance falls below this share of the peak
+    removed_threshold: float = 0.5  # V' counts as free of the event when no replaced frame exceeds this share of the range of scores
     num_workers: int = 2
     deadline_s: float = 60.0
     memory_mb: int = 2048

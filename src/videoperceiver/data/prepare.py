@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from videoperceiver.data.keyframes import Located, locate
 from videoperceiver.errors import SampleError
 from videoperceiver.scoring.keywords import KeywordExtractor
 from videoperceiver.scoring.relevance import RelevanceScorer
 from videoperceiver.stages import DataConfig
 from videoperceiver.types import Clip, Sample, Span
-from videoperceiver.video.degrade import degrade, with_residual
-from videoperceiver.video.keyframes import contiguous, find_keyframes, from_spans, runs
+from videoperceiver.video.keyframes import from_spans
 from videoperceiver.video.pool import DecodePool, ReadRequest
 from videoperceiver.video.read import frame_times
 from videoperceiver.video.sparsify import sparse_times
@@ -58,13 +58,8 @@ class Preparation:
         share = None
         if not sample.t_s:
             clip, share = self._sparsify(sample, path, clip, keywords)
-        description = self.scorer.describe(clip.frames)
-        scores = self.scorer.relate(description, clip.t_s, keywords)  # (T,)
-        keyframes_idx, key_runs = self._keyframes(scores, clip.t_s, sample.spans)
-        made = degrade(len(clip), self.config.operator, runs=key_runs, keyframes_idx=keyframes_idx, seed=sample.seed)
-        if made is not None:
-            degraded_scores = self.scorer.relate(description[list(made.source_idx)], clip.t_s, keywords, reference=description)
-            made = with_residual(made, scores, degraded_scores, self.config.removed_threshold * float(scores.max()))
+        scores = self.scorer(clip.frames, keywords, clip.t_s)  # (T,)
+        found = self._locate(scores, clip.t_s, sample.spans, sample.seed)
         return replace(
             sample,
             video=f"media/{sample.video}",
@@ -72,8 +67,8 @@ class Preparation:
             t_s=tuple(clip.t_s.tolist()),
             keywords=tuple(keywords),
             scores=tuple(scores.tolist()),
-            keyframes_idx=tuple(map(int, keyframes_idx)),
-            degradation=made,
+            keyframes_idx=tuple(found.keyframes_idx.tolist()),
+            degradation=found.degradation,
             event_share=share or self._share(clip.t_s, sample.spans),
         )
 
@@ -83,21 +78,26 @@ class Preparation:
         texts = [text for text in texts if text.strip()]
         return tuple(dict.fromkeys(keyword for found in self.extract(texts) for keyword in found)) if texts else ()
 
-    def _keyframes(self, scores: np.ndarray, t_s: np.ndarray, spans: Sequence[Span]) -> tuple[np.ndarray, list[range]]:
-        """Annotated events take the place of detection."""
-        if spans:
-            idx = from_spans(t_s, spans)
-            return idx, contiguous(idx)
-        idx = find_keyframes(scores, prominence=self.config.prominence, rel_height=self.config.rel_height, literal=self.config.literal_keyframes)
-        return idx, contiguous(idx) if self.config.literal_keyframes else runs(scores, idx, rel_height=self.config.rel_height)
+    def _locate(self, scores: np.ndarray, t_s: np.ndarray, spans: Sequence[Span], seed: int) -> Located:
+        config = self.config
+        return locate(
+            scores,
+            t_s,
+            spans=spans,
+            operator=config.operator,
+            seed=seed,
+            prominence=config.prominence,
+            rel_height=config.rel_height,
+            literal=config.literal_keyframes,
+            removed_threshold=config.removed_threshold,
+        )
 
     def _sparsify(self, sample: Sample, path: Path, clip: Clip, keywords: Sequence[str]) -> tuple[Clip, tuple[float, float]]:
         """The clip read again at the times that make its events rare; events are the annotated spans, or else the runs found at the base rate."""
         events = list(sample.spans)
         if not events:
-            scores = self.scorer(clip.frames, keywords, clip.t_s)
-            _, key_runs = self._keyframes(scores, clip.t_s, ())
-            events = [Span(float(clip.t_s[run.start]), float(clip.t_s[run.stop - 1])) for run in key_runs]
+            found = self._locate(self.scorer(clip.frames, keywords, clip.t_s), clip.t_s, (), sample.seed)
+            events = [Span(float(clip.t_s[run.start]), float(clip.t_s[run.stop - 1])) for run in found.runs]
         t_s, before, after = sparse_times(
             frame_times(path), events, base_fps=self.config.fps, dense_fps=self.config.dense_fps, target_share=self.config.target_share
         )

