@@ -1,0 +1,63 @@
+"""Counts against torch's own counter on the meta device, and the published sizes."""
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from videoperceiver.errors import ConfigError
+from videoperceiver.models import flops
+from videoperceiver.models.published import PUBLISHED, config_of, on_meta
+
+
+@pytest.mark.parametrize(
+    ("hub_id", "billions"), [("Qwen/Qwen2.5-VL-3B-Instruct", 3.75), ("Qwen/Qwen2.5-VL-7B-Instruct", 8.29), ("Qwen/Qwen3-VL-8B-Instruct", 8.77)]
+)
+def test_published_parameter_counts(hub_id, billions):
+    model = on_meta(config_of(hub_id))
+    assert round(sum(weight.numel() for weight in model.parameters()) / 1e9, 2) == billions
+    assert all(weight.is_meta for weight in model.parameters())
+
+
+def test_an_unknown_checkpoint_is_refused():
+    with pytest.raises(ConfigError, match="are known here"):
+        config_of("Qwen/Qwen9")
+
+
+def counted(call):
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        call()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("hub_id", PUBLISHED)
+def test_language_equals_the_counter(hub_id):
+    config = config_of(hub_id)
+    model, length = on_meta(config), 512
+    hidden = torch.empty(1, length, config.get_text_config().hidden_size, device="meta")
+    positions = torch.arange(length).expand(3, 1, -1).to("meta")
+    blocks = counted(lambda: model.model.language_model(inputs_embeds=hidden, position_ids=positions, use_cache=False))
+    head = counted(lambda: model.lm_head(hidden))
+    mine = flops.language(config, length, length * length, length)  # the counter counts masked pairs too
+    assert mine.language == pytest.approx(blocks, rel=1e-3)
+    assert mine.head == head
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"], indirect=True)
+@pytest.mark.parametrize(("rows", "columns"), [(4, 4), (12, 20), (6, 14)])
+def test_vision_equals_the_counter(plain, rows, columns):
+    tower = plain.model.model.visual
+    pixels = torch.zeros(2 * rows * columns, 3 * 2 * 8 * 8)
+    total = counted(lambda: tower(pixels, grid_thw=torch.tensor([[2, rows, columns]])))
+    assert flops.vision(plain.model.config, rows, columns, 2).vision == pytest.approx(total, rel=1e-3)
+
+
+def test_pairs_of_a_small_tree_by_hand():
+    # 3 tokens, two branches of 2: 6 + 2 x (3 + 2 x 3)
+    assert flops.pairs([(3, -1), (2, 0), (2, 0)]) == 24
+    assert flops.pairs([(5, -1)]) + flops.pairs([(5, -1)]) == 30
+
+
+def test_a_step_is_three_forwards_of_what_is_trained():
+    forward = flops.Flops(10.0, 5.0, 1.0)
+    assert (forward.step(), forward.step(train_vision=True), forward.step(checkpointing=True)) == (28.0, 48.0, 33.0)
