@@ -253,7 +253,7 @@ def _same(folder: Path, metadata: Mapping[str, Any], config: str) -> None:
     before = _read_metadata(folder)
     if before["stage"] != metadata["stage"]:
         raise RunError(f"{folder} holds a run of stage {before['stage']!r}, not {metadata['stage']!r}: name another folder")
-    old, new = _flat(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))), _flat(yaml.safe_load(config))
+    old, new = flat(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))), flat(yaml.safe_load(config))
     changed = [f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     if changed:
         raise RunError(f"{folder} holds a run of another recipe ({'; '.join(changed)}): use the same recipe to continue it, or name another folder")
@@ -262,10 +262,12 @@ def _same(folder: Path, metadata: Mapping[str, Any], config: str) -> None:
         raise RunError(f"{folder} was begun on other data: {', '.join(moved)} changed since; name another folder")
 
 
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields under dotted names."""
-    pairs = ((f"{prefix}{name}", value) for name, value in fields.items())
-    return {key: item for name, value in pairs for key, item in (_flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}).items()}
+def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields as dotted ones."""
+    result: dict[str, Any] = {}
+    for key, value in fields.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return result
 
 
 def _environment() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from videoperceiver.errors import ConfigError, RunError, VideoReadError
 from videoperceiver.evaluation import metrics
-from videoperceiver.evaluation.saved import SavedRun, flat, read_saved
+from videoperceiver.evaluation.saved import SavedRun, read_saved
 from videoperceiver.evaluation.tables import ALL, CONDITIONS, accuracy_tables, differences_between, evidence
 from videoperceiver.pages import (
     Answer,

@@ -63,14 +63,6 @@ def read_saved(folders: Sequence[str | Path]) -> list[SavedRun]:
     return [_read(path, name) for path, name in zip(paths, _names(paths), strict=True)]
 
 
-def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields as dotted ones."""
-    result: dict[str, Any] = {}
-    for key, value in fields.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return result
-
-
 def _names(paths: Sequence[Path]) -> list[str]:
     """The shortest path endings that tell the folders apart."""
     parts = [path.resolve().parts for path in paths]
