@@ -32,7 +32,7 @@ from videoperceiver.pages import (
     runs_page,
     words,
 )
-from videoperceiver.runs import explain, write_atomic
+from videoperceiver.runs import explain, flat, write_atomic
 
 FrameLookup = Callable[[str], ClipFigure | None]
 """Sample id -> its clip as a figure, None where its frames are not at hand. May raise VideoReadError."""
