@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _CELLS, _CHANNELS, _TAGS = 9, 320, 1000
 _RECORD = np.dtype([("grey", np.uint8, GREY_SIZE), ("local", np.float16, (_CELLS, _CHANNELS)), ("tags", np.float16, _TAGS)])
 _INPUT_PX = 224
-_BATCH = 16
+_BATCH = 8
 _CHANGE_LAG_S = 0.5
 _CUT_DISTANCE = 0.4
 _SCENE_S = 20.0
