@@ -5,6 +5,7 @@ pictures nothing refers to are skipped inside a group. Where the container store
 picture does not come, everything is decoded in order instead: slower, never different.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -25,13 +26,13 @@ _SMALL_PX = 2_000_000
 """Below so many pixels in all, starting decoder threads costs more than they bring."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stretch:
     """Packets start .. stop (in decoding order, stop excluded) that must be fed to get the pictures at `ticks`."""
 
     start: int
     stop: int
-    ticks: tuple[int, ...]
+    ticks: list[int]
 
 
 def plan(index: PacketIndex, ticks: np.ndarray) -> list[Stretch]:
@@ -52,10 +53,10 @@ def plan(index: PacketIndex, ticks: np.ndarray) -> list[Stretch]:
             k -= 1
         start = int(keys[k]) if k >= 0 else 0
         if stretches and start <= stretches[-1].stop:
-            last = stretches[-1]
-            stretches[-1] = Stretch(last.start, max(last.stop, ordinal + 1), (*last.ticks, tick))
+            stretches[-1].stop = max(stretches[-1].stop, ordinal + 1)
+            stretches[-1].ticks.append(tick)
         else:
-            stretches.append(Stretch(start, ordinal + 1, (tick,)))
+            stretches.append(Stretch(start, ordinal + 1, [tick]))
     return stretches
 
 
@@ -111,10 +112,10 @@ class Decoder:
         """The pictures at ticks, one stretch after the other; ends as soon as one of them does not come unharmed."""
         for stretch in plan(self._index, ticks):
             self._context.flush_buffers()
-            missing = list(stretch.ticks)
+            missing = deque(stretch.ticks)
             for frame in self._decode(islice(self._packets.start_at(stretch.start), stretch.stop - stretch.start), set(missing)):
                 if missing and frame.pts == missing[0] and self._damage is None and not frame.is_corrupt:
-                    missing.pop(0)
+                    missing.popleft()
                     yield frame
             if missing:
                 return
