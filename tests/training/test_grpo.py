@@ -1,5 +1,7 @@
 """Stage 2: groups on V and V', refeed, advantages by hand, the loss against plain rows, resume bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -128,6 +130,16 @@ def test_without_a_twin_a_prompt_falls_back_to_grpo_on_quality(tiny_model, rende
     std = np.std([1, 0, 0, 0], ddof=1)
     assert advantages[0].tolist() == pytest.approx([0.75 / std, *[-0.25 / std] * 3], rel=1e-3)
     assert advantages[1].tolist() == pytest.approx([0.5, -0.5, 0.5, -0.5])
+
+
+def test_a_static_question_is_rewarded_for_being_right_not_for_beating_v_prime(tiny_model, rendered, tmp_path):
+    config = config_of(tiny_model, rendered, tmp_path / "run")
+    group = group_of(config, [1.0, 1.0, 1.0, 0.0], [1.0] * 4)
+    group.question = replace(group.question, static=True)
+    advantages, _ = trainer_of(config, tmp_path)._advantages([group, group_of(config, [1.0, 0.0, 1.0, 0.0], [0.0] * 4)])
+    assert (advantages[0, :3] > 0).all()
+    assert advantages[0, 3] < 0
+    assert rollouts.refeed(None, [group], SamplingConfig(max_refeed=3), seed=0) == [group]  # nothing is drawn: there is no backbone
 
 
 def test_standard_grpo_ignores_the_twin(tiny_model, rendered, tmp_path):

@@ -6,7 +6,7 @@ It only chains the stages that the commands run, with the recipes of recipes/tin
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +38,8 @@ SHIPPED = {
 MODELS = ("backbone", "plain", "stage1", "stage2")
 TESTS = ("agree", "conflict")
 PHASES = "phases.json"
+WARM_UP = {"bright": 1.5e-3, "brief": 1e-3}
+"""Difficulty of the backbone's clips -> learning rate."""
 
 
 @dataclass
@@ -85,7 +87,7 @@ def run(config: DemoConfig) -> Run:
     with demo.phase("backbone"):
         warm_up(demo)
     with demo.phase("plain fine-tuning"):
-        fine_tune(demo, "plain", "contrastive.weight=0", "uniform_weight=0")
+        fine_tune(demo, "plain", **{"contrastive.weight": 0, "uniform_weight": 0})
     with demo.phase("stage 1"):
         fine_tune(demo, "stage1")
     with demo.phase("stage 2"):
@@ -143,10 +145,10 @@ def _samples(demo: Demo, name: str) -> Path:
 def stage_0(demo: Demo) -> None:
     """Keywords, relevance, key frames, V' and manifest: rendered sets with their annotated events, real clips by detection."""
     for name in rendered_sets(demo.config):
-        overrides = [f"source={_samples(demo, name)}", f"output={demo.folder / 'data' / name}", f"num_workers={demo.config.num_workers}"]
-        demo.runs[f"data/{name}"] = build.run(load(DataConfig, recipe("tiny/data.yaml"), overrides))
-    overrides = [f"source={real_clips(demo)}", f"output={demo.folder / 'data' / 'real'}", "split=test", "max_frames=400", "max_reject_rate=1"]
-    demo.runs["data/real"] = build.run(load(DataConfig, None, overrides))
+        fields = {"source": _samples(demo, name), "output": demo.folder / "data" / name, "num_workers": demo.config.num_workers}
+        demo.runs[f"data/{name}"] = build.run(load(DataConfig, recipe("tiny/data.yaml"), _overrides(fields)))
+    fields = {"source": real_clips(demo), "output": demo.folder / "data" / "real", "split": "test", "max_frames": 400, "max_reject_rate": 1}
+    demo.runs["data/real"] = build.run(load(DataConfig, None, _overrides(fields)))
 
 
 def real_clips(demo: Demo) -> Path:
@@ -169,42 +171,48 @@ def warm_up(demo: Demo) -> None:
     model = demo.folder / "init"
     if not model.exists():
         build_tiny(model, VOCABULARY, seed=demo.config.seed)
-    for i, (name, steps) in enumerate(zip(("bright", "brief"), demo.config.backbone_steps, strict=True)):
-        demo.runs[f"backbone-{name}"] = done = _sft(demo, f"backbone-{name}", "tiny/backbone/sft.yaml", model, name, f"steps={steps}", f"seed={2 * demo.config.seed + i}")
+    for i, ((name, lr), steps) in enumerate(zip(WARM_UP.items(), demo.config.backbone_steps, strict=True)):
+        fields = {"steps": steps, "seed": 2 * demo.config.seed + i, "optim.lr": lr}
+        demo.runs[f"backbone-{name}"] = done = _sft(demo, f"backbone-{name}", "tiny/backbone/sft.yaml", model, name, fields)
         model = done.folder / "model"
     demo.runs["backbone"] = done
 
 
-def fine_tune(demo: Demo, name: str, *overrides: str) -> None:
+def fine_tune(demo: Demo, name: str, **fields: Any) -> None:
     """Stage 1, or its control, from the backbone: same clips in the same order, same number of steps."""
     model = demo.runs["backbone"].folder / "model"
-    demo.runs[name] = _sft(demo, name, "tiny/sft.yaml", model, "train", f"steps={demo.config.sft_steps}", f"seed={demo.config.seed}", *overrides)
+    demo.runs[name] = _sft(demo, name, "tiny/sft.yaml", model, "train", {"steps": demo.config.sft_steps, "seed": demo.config.seed} | fields)
 
 
-def _sft(demo: Demo, name: str, recipe_name: str, model: Path, data: str, *overrides: str) -> Run:
-    fields = [f"model.path={model}", f"train=[{demo.folder / 'data' / data / 'manifest.parquet'}]", f"output={demo.folder / name}", *overrides]
-    return sft.run(load(SftConfig, recipe(recipe_name), fields))
+def _sft(demo: Demo, name: str, recipe_name: str, model: Path, data: str, fields: Mapping[str, Any]) -> Run:
+    fields = {"model.path": model, "train": [_manifest(demo, data)], "output": demo.folder / name, **fields}
+    return sft.run(load(SftConfig, recipe(recipe_name), _overrides(fields)))
 
 
 def reinforce(demo: Demo) -> None:
     """Stage 2 from stage 1."""
-    fields = [
-        f"model.path={demo.runs['stage1'].folder / 'model'}",
-        f"train=[{demo.folder / 'data' / 'grpo' / 'manifest.parquet'}]",
-        f"output={demo.folder / 'stage2'}",
-        f"steps={demo.config.grpo_steps}",
-        f"seed={demo.config.seed}",
-    ]
-    demo.runs["stage2"] = grpo.run(load(GrpoConfig, recipe("tiny/grpo.yaml"), fields))
+    fields = {
+        "model.path": demo.runs["stage1"].folder / "model",
+        "train": [_manifest(demo, "grpo")],
+        "output": demo.folder / "stage2",
+        "steps": demo.config.grpo_steps,
+        "seed": demo.config.seed,
+    }
+    demo.runs["stage2"] = grpo.run(load(GrpoConfig, recipe("tiny/grpo.yaml"), _overrides(fields)))
 
 
 def test(demo: Demo) -> None:
     """Every model on both halves of the test, on V and on V'."""
     for model in MODELS:
         for half in TESTS:
-            fields = [
-                f"model.path={demo.runs[model].folder / 'model'}",
-                f"manifest={demo.folder / 'data' / half / 'manifest.parquet'}",
-                f"output={demo.folder / 'evaluation' / f'{model}-{half}'}",
-            ]
-            demo.runs[f"{model}-{half}"] = evaluate.run(load(EvaluateConfig, recipe("tiny/evaluate.yaml"), fields))
+            fields = {"model.path": demo.runs[model].folder / "model", "manifest": _manifest(demo, half), "output": demo.folder / "evaluation" / f"{model}-{half}"}
+            demo.runs[f"{model}-{half}"] = evaluate.run(load(EvaluateConfig, recipe("tiny/evaluate.yaml"), _overrides(fields)))
+
+
+def _manifest(demo: Demo, name: str) -> Path:
+    return demo.folder / "data" / name / "manifest.parquet"
+
+
+def _overrides(fields: Mapping[str, Any]) -> list[str]:
+    """`key=value` with values as JSON, which YAML reads back whatever characters a path holds."""
+    return [f"{name}={json.dumps(value, default=str)}" for name, value in fields.items()]

@@ -112,10 +112,14 @@ class Trainer:
         return prompts
 
     def _advantages(self, groups: list[Group]) -> tuple[Tensor, dict[str, float]]:
-        """(B, G) advantages: eq. (10), or plain GRPO on r_b + Q where there is no V' or the objective says so."""
+        """(B, G) advantages: eq. (10), or plain GRPO on r_b + Q where the objective says so or V' can tell nothing.
+
+        That is without a V', and for a static question: V' still shows its answer, so R is 0 for a right one and -b would punish it.
+        """
         q, q_degraded = torch.stack([g.quality for g in groups]), torch.stack([g.quality_degraded for g in groups])
         surface = torch.tensor([[self.base_reward(c.text, g.question) for c in g.completions] for g in groups])
-        compared = ~q_degraded.isnan().all(dim=1, keepdim=True) & (self.config.reward.objective == "comparative")  # (B, 1)
+        about_event = torch.tensor([[not g.question.static] for g in groups])  # (B, 1)
+        compared = about_event & ~q_degraded.isnan().all(dim=1, keepdim=True) & (self.config.reward.objective == "comparative")  # (B, 1)
         base = group_advantages(torch.where(compared, surface, surface + q), self.config.reward.estimator)
         reward = torch.where(compared, comparative_rewards(q, q_degraded), torch.nan)  # (B, G), eq. (8)
         scored = ~reward.isnan()

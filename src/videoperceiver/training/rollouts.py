@@ -69,11 +69,13 @@ def sample_groups(backbone: Backbone, prompts: Sequence[tuple[Sample, Clip, Sequ
 def refeed(backbone: Backbone, groups: list[Group], sampling: SamplingConfig, seed: int) -> list[Group]:
     """Draws again, from V and with the instruction appended to q, every completion that V' matches, until it is better or tries run out.
 
+    A static question is left alone: V' shows its answer too.
+
     A completion that is drawn again replaces the old one; the policy is later trained on it under the prompt that produced it.
     """
     for attempt in range(1, sampling.max_refeed + 1):
         wanted = [needs_refeed(g.quality[None], g.quality_degraded[None], sampling.refeed_when)[0] for g in groups]  # (G,) each
-        behind = [(g, w) for g, w in zip(groups, wanted, strict=True) if w.any()]
+        behind = [(g, w) for g, w in zip(groups, wanted, strict=True) if w.any() and not g.question.static]
         if not behind:
             return groups
         trees, leaves = [], []
