@@ -46,9 +46,10 @@ def plan(index: PacketIndex, ticks: np.ndarray) -> list[Stretch]:
         ticks: (M,) presentation ticks of the chosen pictures, increasing.
     """
     keys = np.flatnonzero(index.is_key)
+    ordinals = index.ordinals(ticks)  # (M,)
+    before = np.searchsorted(keys, ordinals, side="right") - 1  # (M,) which key picture is stored last before each
     stretches: list[Stretch] = []
-    for ordinal, tick in zip(index.ordinals(ticks).tolist(), ticks.tolist()):
-        k = int(np.searchsorted(keys, ordinal, side="right")) - 1
+    for ordinal, tick, k in zip(ordinals.tolist(), ticks.tolist(), before.tolist()):
         while k >= 0 and index.pts[keys[k]] > tick:
             k -= 1
         start = int(keys[k]) if k >= 0 else 0
