@@ -18,6 +18,7 @@ def finished(tmp_path_factory):
     clips = folder / "clips"
     clips.mkdir()
     from tests.data.test_build import drawn
+
     from videoperceiver.video.write import write_mp4
 
     write_mp4(drawn(20), clips / "mine.mp4", fps=16)
@@ -45,7 +46,11 @@ def test_every_model_answered_every_test_question_on_both_videos(finished):
 def test_the_two_halves_ask_about_the_same_events(finished):
     _, run = finished
     references = [
-        {(row["sample"].split("-")[-1], row["question"]): row["reference"] for row in read_predictions(run.folder / "evaluation" / f"plain-{half}" / "predictions.jsonl") if not row["static"]}
+        {
+            (row["sample"].split("-")[-1], row["question"]): row["reference"]
+            for row in read_predictions(run.folder / "evaluation" / f"plain-{half}" / "predictions.jsonl")
+            if not row["static"]
+        }
         for half in demo.TESTS
     ]
     assert references[0] == references[1]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-
 from tests.training.conftest import RECIPE
+
 from videoperceiver.config import load
 from videoperceiver.data import manifest
 from videoperceiver.data.clips import ClipStore
@@ -87,7 +87,15 @@ def test_refeed_asks_only_the_wrong_ones_again_and_keeps_their_prompt(tiny_model
     question = sample.questions[0]
     right, wrong = question.answer, next(o for o in question.options if o != question.answer)
     group = Group(
-        sample, store.clip(sample), question, [said(right), said(wrong), said(wrong)], [said(wrong)] * 3, [0] * 3, torch.tensor([1.0, 0.0, 0.0]), torch.zeros(3), torch.zeros(3)
+        sample,
+        store.clip(sample),
+        question,
+        [said(right), said(wrong), said(wrong)],
+        [said(wrong)] * 3,
+        [0] * 3,
+        torch.tensor([1.0, 0.0, 0.0]),
+        torch.zeros(3),
+        torch.zeros(3),
     )
 
     def draw(backbone, trees, leaves, sampling, seed):
@@ -229,5 +237,3 @@ def test_kl_needs_and_uses_the_reference(tiny_model, rendered, tmp_path):
     first, second = (row["grpo/kl"] for row in run.metrics())
     assert first == pytest.approx(0, abs=1e-6)
     assert second > first
-
-

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-
 from tests.training.conftest import RECIPE
+
 from videoperceiver.config import load
 from videoperceiver.data import manifest
 from videoperceiver.data.clips import ClipStore
@@ -18,7 +18,6 @@ from videoperceiver.errors import RunError
 from videoperceiver.losses.contrastive import contrastive_losses, keyword_ids
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.build import TreeBuilder
-from videoperceiver.runs import Run
 from videoperceiver.stages import SftConfig
 from videoperceiver.training import sft
 

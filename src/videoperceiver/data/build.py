@@ -38,7 +38,10 @@ def run(config: DataConfig) -> Run:
     rows = run.folder / _ROWS
     done = {row["id"] for row in _read_rows(rows)} | {row["sample_id"] for row in run.rejects()}
     left = [(sample, path) for sample, path in clips if sample.id not in done]
-    with DecodePool(config.num_workers, config.deadline_s, config.memory_mb) as pool, stage_progress(f"stage 0 · {run.folder.name}", len(clips), len(done)) as advance:
+    with (
+        DecodePool(config.num_workers, config.deadline_s, config.memory_mb) as pool,
+        stage_progress(f"stage 0 · {run.folder.name}", len(clips), len(done)) as advance,
+    ):
         stage = Preparation(config, pool, load_keywords(config.keywords), load_relevance(config.relevance, **_relevance_options(config)))
         with rows.open("a", encoding="utf-8") as out:
             for (_, path), made in zip(left, stage.prepare(left), strict=True):

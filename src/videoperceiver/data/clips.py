@@ -37,7 +37,8 @@ class ClipStore:
                 self._paths[sample.id] = manifest.resolve(path, sample)
                 self.samples.append(sample)
         if not self.samples:
-            raise ConfigError(f"no sample{f' of split {split!r}' if split else ''} in {', '.join(map(str, manifests))}; run `videoperceiver data build` or choose another split")
+            where, of_split = ", ".join(map(str, manifests)), f" of split {split!r}" if split else ""
+            raise ConfigError(f"no sample{of_split} in {where}; run `videoperceiver data build` or choose another split")
         self._fit, self._room = fit, memory_mb * 2**20
         self._cache: OrderedDict[str, Clip] = OrderedDict()
 

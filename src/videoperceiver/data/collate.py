@@ -10,6 +10,7 @@ from videoperceiver.models.build import TreeBuilder
 from videoperceiver.models.tree import Tree
 from videoperceiver.types import Clip, Question, Sample
 
+
 @dataclass
 class SftTree:
     """One sample's tree and the roles of its nodes (indices into tree.nodes).
@@ -61,16 +62,18 @@ class SftLayout:
 def sft_tree(backbone: Backbone, sample: Sample, clip: Clip, layout: SftLayout, rng: np.random.Generator) -> SftTree:
     """Grows one clip's stage-1 tree: V with its questions and caption, and what the V' terms need."""
     has_degraded = sample.degradation is not None and (layout.contrast or layout.evidence)
-    builder = TreeBuilder(backbone, clip, degraded_idx=sample.degradation.source_idx if has_degraded else None, sample_id=sample.id, max_tokens=layout.max_tokens)
+    builder = TreeBuilder(
+        backbone, clip, degraded_idx=sample.degradation.source_idx if has_degraded else None, sample_id=sample.id, max_tokens=layout.max_tokens
+    )
     full = builder.video(tap=layout.contrast)
     degraded = builder.degraded(depth=None if layout.evidence else layout.last_tap, tap=layout.contrast) if has_degraded else None
     answers, evidence = [], []
     for question in choose_questions(sample.questions, layout.questions_per_clip, rng):
         instruction = layout.instruction if rng.random() < layout.instruction_share else ""
-        asks_event = layout.evidence and degraded is not None and not question.static and len(question.options) > 1
+        asks_event = layout.evidence and not question.static and len(question.options) > 1
         answer = builder.answer(builder.question(full, question.text, instruction=instruction), question.answer, distribution=asks_event)
         answers.append(answer)
-        if asks_event:
+        if asks_event and degraded is not None:
             twin = builder.answer(builder.question(degraded, question.text, instruction=instruction), question.answer, distribution=True)
             evidence.append((answer, twin, first_tokens(backbone, question.options)))
     if layout.captions and sample.caption:
@@ -82,6 +85,12 @@ def sft_tree(backbone: Backbone, sample: Sample, clip: Clip, layout: SftLayout, 
         grown.text = builder.text(" ; ".join(sample.keywords), depth=layout.last_tap, tap=True) if sample.keywords else None
     grown.tree = builder.tree()
     return grown
+
+
+def builder_of(backbone: Backbone, sample: Sample, clip: Clip, *, with_degraded: bool = True, max_tokens: int | None = None) -> TreeBuilder:
+    """A builder of the sample's tree, with its V' where it has one and it is wanted."""
+    made = sample.degradation if with_degraded else None
+    return TreeBuilder(backbone, clip, degraded_idx=None if made is None else made.source_idx, sample_id=sample.id, max_tokens=max_tokens)
 
 
 def first_tokens(backbone: Backbone, options: Sequence[str]) -> tuple[int, ...]:

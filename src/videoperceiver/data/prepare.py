@@ -54,7 +54,9 @@ class Preparation:
     def _row(self, sample: Sample, path: Path, clip: Clip) -> Sample:
         keywords = sample.keywords or self._keywords(sample)
         if self.scorer.needs_keywords and not keywords:
-            raise SampleError("no keyword in its caption, questions or events, and this relevance backend needs one; add a caption", path=str(path), sample_id=sample.id)
+            raise SampleError(
+                "no keyword in its caption, questions or events, and this relevance backend needs one; add a caption", path=str(path), sample_id=sample.id
+            )
         share = None
         if not sample.t_s:
             clip, share = self._sparsify(sample, path, clip, keywords)
@@ -101,7 +103,7 @@ class Preparation:
         t_s, before, after = sparse_times(
             frame_times(path), events, base_fps=self.config.fps, dense_fps=self.config.dense_fps, target_share=self.config.target_share
         )
-        [again] = self.pool.read([self._request(path, sample, t_s)])
+        [again] = self.pool.read([self._request(path, sample, t_s.tolist())])
         if isinstance(again, SampleError):
             raise again
         return again, (before, after)

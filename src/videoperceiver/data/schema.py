@@ -47,7 +47,9 @@ def arrow_schema() -> "pa.Schema":
     types: dict[str, pa.DataType] = {
         **dict.fromkeys(("id", "video", "sha256", "split", "source", "caption"), text),
         "t_s": pa.list_(real),
-        "questions": pa.list_(pa.struct({"id": text, "text": text, "answer": text, "kind": text, "family": text, "options": pa.list_(text), "static": pa.bool_()})),
+        "questions": pa.list_(
+            pa.struct({"id": text, "text": text, "answer": text, "kind": text, "family": text, "options": pa.list_(text), "static": pa.bool_()})
+        ),
         "keywords": pa.list_(text),
         "spans": pa.list_(pa.struct({"start_s": real, "end_s": real, "label": text})),
         "scores": pa.list_(real),

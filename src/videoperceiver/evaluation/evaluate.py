@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from videoperceiver import answers
-from videoperceiver.stages import EvaluateConfig
 from videoperceiver.data.clips import ClipStore
 from videoperceiver.errors import SampleError
 from videoperceiver.evaluation.statistics import summarize
@@ -20,6 +19,7 @@ from videoperceiver.models.build import TreeBuilder
 from videoperceiver.models.generate import Completion, generate
 from videoperceiver.progress import stage_progress
 from videoperceiver.runs import Run
+from videoperceiver.stages import EvaluateConfig
 from videoperceiver.types import Clip, Question, Sample
 from videoperceiver.video.degrade import apply, degrade
 

@@ -117,7 +117,14 @@ def rendered_sets(config: DemoConfig) -> dict[str, dict[str, Any]]:
     return {
         "bright": {"num_clips": config.backbone_clips, "seed": 4 * seed, "split": "train", "difficulty": "bright", "cue": "independent"},
         "brief": {"num_clips": config.backbone_clips, "seed": 4 * seed + 1, "split": "train", "difficulty": "brief", "cue": "independent"},
-        "train": {"num_clips": config.train_clips, "seed": 4 * seed + 2, "split": "train", "difficulty": "faint", "cue": "shortcut", "reliability": RELIABILITY},
+        "train": {
+            "num_clips": config.train_clips,
+            "seed": 4 * seed + 2,
+            "split": "train",
+            "difficulty": "faint",
+            "cue": "shortcut",
+            "reliability": RELIABILITY,
+        },
         "grpo": {"num_clips": config.grpo_clips, "seed": 4 * seed + 3, "split": "train", "difficulty": "dim", "cue": "shortcut", "reliability": RELIABILITY},
         "agree": test | {"cue": "agree"},
         "conflict": test | {"cue": "conflict"},
@@ -205,7 +212,11 @@ def test(demo: Demo) -> None:
     """Every model on both halves of the test, on V and on V'."""
     for model in MODELS:
         for half in TESTS:
-            fields = {"model.path": demo.runs[model].folder / "model", "manifest": _manifest(demo, half), "output": demo.folder / "evaluation" / f"{model}-{half}"}
+            fields = {
+                "model.path": demo.runs[model].folder / "model",
+                "manifest": _manifest(demo, half),
+                "output": demo.folder / "evaluation" / f"{model}-{half}",
+            }
             demo.runs[f"{model}-{half}"] = evaluate.run(load(EvaluateConfig, recipe("tiny/evaluate.yaml"), _overrides(fields)))
 
 

@@ -12,7 +12,21 @@ from videoperceiver.evaluation.evaluate import read_predictions
 from videoperceiver.evaluation.figures import THUMBNAIL_PX, figure_of
 from videoperceiver.evaluation.metrics import majority_accuracy
 from videoperceiver.lab.demo import MODELS, RELIABILITY, TESTS, Demo
-from videoperceiver.pages import Answer, AnsweredQuestion, ClipFigure, CurveGroup, CurvePanel, DemoReport, Difference, Estimate, Model, Phase, Score, demo_page, demo_steps
+from videoperceiver.pages import (
+    Answer,
+    AnsweredQuestion,
+    ClipFigure,
+    CurveGroup,
+    CurvePanel,
+    DemoReport,
+    Difference,
+    Estimate,
+    Model,
+    Phase,
+    Score,
+    demo_page,
+    demo_steps,
+)
 from videoperceiver.runs import Run
 from videoperceiver.types import Sample
 from videoperceiver.video.read import read_clip
@@ -75,7 +89,9 @@ def event_rows(folder: Path) -> list[dict[str, Any]]:
 def rendered_figures(demo: Demo) -> list[ClipFigure]:
     """Test clips whose cue is wrong, with every model's answers."""
     path = demo.folder / "data" / "conflict" / "manifest.parquet"
-    answers = {model: {(r["sample"], r["question"]): r for r in event_rows(demo.runs[f"{model}-conflict"].folder) if r["condition"] == "full"} for model in MODELS}
+    answers = {
+        model: {(r["sample"], r["question"]): r for r in event_rows(demo.runs[f"{model}-conflict"].folder) if r["condition"] == "full"} for model in MODELS
+    }
     return [_figure(path, sample, "frame difference", _answered(sample, answers)) for sample in manifest.read(path)[:NUM_FIGURES]]
 
 
@@ -92,7 +108,9 @@ def _figure(path: Path, sample: Sample, relevance: str, answers: Sequence[Answer
 
 def _answered(sample: Sample, answers: dict[str, dict]) -> list[AnsweredQuestion]:
     return [
-        AnsweredQuestion(q.text, q.answer, tuple(Answer(NAMES[m], rows[sample.id, q.id]["completion"], rows[sample.id, q.id]["score"] == 1) for m, rows in answers.items()))
+        AnsweredQuestion(
+            q.text, q.answer, tuple(Answer(NAMES[m], rows[sample.id, q.id]["completion"], rows[sample.id, q.id]["score"] == 1) for m, rows in answers.items())
+        )
         for q in sample.questions
         if not q.static
     ]
@@ -117,8 +135,15 @@ def _numbers(records: Sequence[Score | Difference]) -> list[dict[str, Any]]:
 def _curves(demo: Demo) -> list[CurveGroup]:
     stage1, plain, stage2 = (demo.runs[name].metrics() for name in ("stage1", "plain", "stage2"))
     return [
-        CurveGroup("Stage 1 and plain fine-tuning", {"stage 1": stage1, "plain fine-tuning": plain}, SFT_PANELS, "Plain fine-tuning has no contrastive loss to show."),
-        CurveGroup("Stage 2", {"stage 2": stage2}, GRPO_PANELS, "Right on V and right on V′ are shown apart: a policy can raise their difference by getting worse on V′."),
+        CurveGroup(
+            "Stage 1 and plain fine-tuning", {"stage 1": stage1, "plain fine-tuning": plain}, SFT_PANELS, "Plain fine-tuning has no contrastive loss to show."
+        ),
+        CurveGroup(
+            "Stage 2",
+            {"stage 2": stage2},
+            GRPO_PANELS,
+            "Right on V and right on V′ are shown apart: a policy can raise their difference by getting worse on V′.",
+        ),
     ]
 
 

@@ -9,23 +9,23 @@ import time
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from videoperceiver.stages import GrpoConfig
 from videoperceiver.data.clips import ClipStore
-from videoperceiver.data.collate import choose_questions, first_tokens
+from videoperceiver.data.collate import builder_of, choose_questions, first_tokens
 from videoperceiver.errors import SampleError
 from videoperceiver.losses.counterfactual import uniform_on_degraded
 from videoperceiver.losses.grpo import ComparativeBaseline, combine, group_advantages, grpo_loss
 from videoperceiver.models.backbone import Backbone
-from videoperceiver.models.build import TreeBuilder
 from videoperceiver.models.tree import Tree
+from videoperceiver.progress import stage_progress
 from videoperceiver.rewards.base import BaseReward
 from videoperceiver.rewards.comparator import comparative_rewards, needs_refeed, statistics
-from videoperceiver.progress import stage_progress
 from videoperceiver.runs import Run
+from videoperceiver.stages import GrpoConfig
 from videoperceiver.training import runtime
 from videoperceiver.training.rollouts import Group, refeed, sample_groups
 
@@ -98,7 +98,7 @@ class Trainer:
         done = time.perf_counter()
         return {**rewards, **metrics, "loss": loss.item(), "grad_norm": norm, "lr": lr, "rollout_s": sampled - began, "update_s": done - sampled}
 
-    def _prompts(self, step: int, rng) -> list:
+    def _prompts(self, step: int, rng: np.random.Generator) -> list:
         prompts = []
         for index in runtime.batch_indices(len(self.store.samples), self.config.batch_size, self.config.seed, step):
             sample = self.store.samples[index]
@@ -132,11 +132,16 @@ class Trainer:
 
     def _loss(self, groups: list[Group], advantages: Tensor) -> tuple[Tensor, dict[str, float]]:
         config = self.config
-        grown = [clip_tree(self.backbone, list(same), config.sampling.instruction, evidence=config.uniform_weight > 0) for _, same in groupby(groups, lambda g: g.sample.id)]
+        grown = [
+            clip_tree(self.backbone, list(same), config.sampling.instruction, evidence=config.uniform_weight > 0)
+            for _, same in groupby(groups, lambda g: g.sample.id)
+        ]
         trees = [g.tree for g in grown]
         output = self.backbone(trees)
         first = [0, *accumulate(len(g.completions) for g in grown)]
-        index = runtime.roles(output, [{node: 1 + first[t] + i for i, node in enumerate(g.completions)} for t, g in enumerate(grown)])  # (N,) 0 = not a completion
+        index = runtime.roles(
+            output, [{node: 1 + first[t] + i for i, node in enumerate(g.completions)} for t, g in enumerate(grown)]
+        )  # (N,) 0 = not a completion
         kept = index > 0
         ref = None
         if self.reference is not None:
@@ -154,7 +159,10 @@ class Trainer:
             normalizer=config.normalizer,
             max_length=config.sampling.max_new_tokens,
         )
-        logged = {key: value.item() for key, value in metrics.items()} | {"entropy": output.entropy[kept].mean().item(), "length": len(old) / advantages.numel()}
+        logged = {key: value.item() for key, value in metrics.items()} | {
+            "entropy": output.entropy[kept].mean().item(),
+            "length": len(old) / advantages.numel(),
+        }
         rows = [(output.distributions[t, node][:1], torch.tensor(ids)) for t, g in enumerate(grown) for node, ids in g.evidence]
         if rows:
             distributions, candidates = zip(*rows, strict=True)
@@ -181,7 +189,7 @@ def clip_tree(backbone: Backbone, groups: list[Group], instruction: str, *, evid
     """Grows the update tree of one clip's groups."""
     sample, clip = groups[0].sample, groups[0].clip
     about_event = [g.question for g in groups if evidence and sample.degradation is not None and not g.question.static and len(g.question.options) > 1]
-    builder = TreeBuilder(backbone, clip, degraded_idx=sample.degradation.source_idx if about_event else None, sample_id=sample.id)
+    builder = builder_of(backbone, sample, clip, with_degraded=bool(about_event))
     video = builder.video()
     nodes = []
     for group in groups:

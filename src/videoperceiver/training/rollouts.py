@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from videoperceiver import answers
-from videoperceiver.stages import SamplingConfig
+from videoperceiver.data.collate import builder_of
 from videoperceiver.models.backbone import Backbone
-from videoperceiver.models.build import TreeBuilder
 from videoperceiver.models.generate import Completion, generate
 from videoperceiver.rewards.comparator import needs_refeed
+from videoperceiver.stages import SamplingConfig
 from videoperceiver.types import Clip, Question, Sample
 
 
@@ -49,15 +49,14 @@ def sample_groups(backbone: Backbone, prompts: Sequence[tuple[Sample, Clip, Sequ
     """One group a question: y_1..G ~ pi(.|V, q) and y'_1..G ~ pi(.|V', q), all from one prefill a clip."""
     trees, leaves = [], []
     for sample, clip, questions in prompts:
-        has_degraded = sample.degradation is not None
-        builder = TreeBuilder(backbone, clip, degraded_idx=sample.degradation.source_idx if has_degraded else None, sample_id=sample.id)
-        videos = [builder.video()] + ([builder.degraded()] if has_degraded else [])
+        builder = builder_of(backbone, sample, clip)
+        videos = [builder.video()] + ([builder.degraded()] if sample.degradation else [])
         leaves.append([builder.question(video, q.text) for q in questions for video in videos])
         trees.append(builder.tree())
     drawn = _draw(backbone, trees, leaves, sampling, seed)
     groups = []
     for (sample, clip, questions), completions in zip(prompts, drawn, strict=True):
-        num_videos = 1 + (sample.degradation is not None)
+        num_videos = 2 if sample.degradation else 1
         for i, question in enumerate(questions):
             full, *degraded = completions[i * num_videos : (i + 1) * num_videos]
             q = quality(full, question)
@@ -80,7 +79,7 @@ def refeed(backbone: Backbone, groups: list[Group], sampling: SamplingConfig, se
             return groups
         trees, leaves = [], []
         for group, _ in behind:
-            builder = TreeBuilder(backbone, group.clip, sample_id=group.sample.id)
+            builder = builder_of(backbone, group.sample, group.clip, with_degraded=False)
             leaves.append([builder.question(builder.video(), group.question.text, instruction=sampling.instruction)])
             trees.append(builder.tree())
         for (group, again), [drawn] in zip(behind, _draw(backbone, trees, leaves, sampling, seed + attempt), strict=True):

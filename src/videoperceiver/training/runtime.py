@@ -17,12 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from videoperceiver.stages import ModelConfig, OptimConfig
 from videoperceiver.errors import RunError
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.forward import TreeOutput
 from videoperceiver.models.lora import Lora
 from videoperceiver.runs import Run
+from videoperceiver.stages import ModelConfig, OptimConfig
 
 _STATE, _OPTIMIZER = "trainer_state.json", "optimizer.safetensors"
 
@@ -96,7 +96,9 @@ def save_checkpoint(run: Run, backbone: Backbone, optimizer: torch.optim.Optimiz
         part.rename(final)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)
-        raise RunError(f"{final}: the checkpoint could not be written ({error}); free space or name another output. Earlier checkpoints are untouched") from error
+        raise RunError(
+            f"{final}: the checkpoint could not be written ({error}); free space or name another output. Earlier checkpoints are untouched"
+        ) from error
     for old in sorted(final.parent.glob("step-*"))[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
 

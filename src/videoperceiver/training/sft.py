@@ -8,10 +8,10 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from videoperceiver.stages import SftConfig
 from videoperceiver.data.clips import ClipStore
 from videoperceiver.data.collate import SftLayout, SftTree, sft_tree
 from videoperceiver.errors import SampleError
@@ -21,6 +21,7 @@ from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.forward import TreeOutput
 from videoperceiver.progress import stage_progress
 from videoperceiver.runs import Run
+from videoperceiver.stages import SftConfig
 from videoperceiver.training import runtime
 from videoperceiver.types import Clip, Sample
 from videoperceiver.video.degrade import degrade
@@ -78,9 +79,17 @@ class Trainer:
         lr = runtime.learning_rate(config.optim, step, config.steps)
         norm = runtime.update(self.backbone, self.optimizer, loss, lr, config.optim.clip_norm)
         done = time.perf_counter()
-        return {**metrics, "grad_norm": norm, "lr": lr, "clips": len(grown), "tokens": sum(g.tree.num_tokens for g in grown), "wait_s": ready - began, "step_s": done - began}
+        return {
+            **metrics,
+            "grad_norm": norm,
+            "lr": lr,
+            "clips": len(grown),
+            "tokens": sum(g.tree.num_tokens for g in grown),
+            "wait_s": ready - began,
+            "step_s": done - began,
+        }
 
-    def _grow(self, step: int, rng) -> list[SftTree]:
+    def _grow(self, step: int, rng: np.random.Generator) -> list[SftTree]:
         layout = sft_layout(self.config)
         grown = []
         for index in runtime.batch_indices(len(self.store.samples), self.config.batch_size, self.config.seed, step):
@@ -142,6 +151,7 @@ def _contrastive(grown: list[SftTree], output: TreeOutput, config: SftConfig) ->
     ids = keyword_ids([g.sample.keywords for g in grown])
     nodes = {role: [row.get((t, getattr(g, role)), -1) for t, g in enumerate(grown)] for role in ("full", "view", "degraded", "text")}
     total, logged = output.logps.new_zeros(()), {}
+    weights = (float("vv" in settings.terms), float("tv" in settings.terms), float("vt" in settings.terms))
     for block in settings.tap_blocks:
         taps = output.taps[block]  # (num_tapped, D)
         h = {role: taps[torch.tensor(index)] for role, index in nodes.items()}  # (B, D); -1 reads the last row, masked below
@@ -155,7 +165,7 @@ def _contrastive(grown: list[SftTree], output: TreeOutput, config: SftConfig) ->
             tau=settings.tau,
             ids=ids,
         )
-        total = total + losses.total(tuple(float(term in settings.terms) for term in TERMS)) / len(settings.tap_blocks)
+        total = total + losses.total(weights) / len(settings.tap_blocks)
         parts = dict(zip(TERMS, (losses.video_video, losses.text_video, losses.video_text), strict=True))
         logged |= {f"{name}_b{block}" if len(settings.tap_blocks) > 1 else name: value.item() for name, value in (parts | losses.metrics).items()}
     return total, {"contrastive": total.item(), **logged}
@@ -174,6 +184,8 @@ def _evidence(grown: list[SftTree], output: TreeOutput, config: SftConfig) -> tu
     zero = output.logps.sum() * 0.0
     if not full:
         return zero, {}
-    uniform = uniform_on_degraded(torch.cat(degraded_first), pad_sequence(candidates, batch_first=True, padding_value=-1)) if config.uniform_weight > 0 else zero
+    uniform = (
+        uniform_on_degraded(torch.cat(degraded_first), pad_sequence(candidates, batch_first=True, padding_value=-1)) if config.uniform_weight > 0 else zero
+    )
     joint = product_of_experts(torch.cat(full), torch.cat(degraded), torch.cat(targets)) if config.joint_weight > 0 else zero
     return config.uniform_weight * uniform + config.joint_weight * joint, {"uniform": uniform.item(), "joint": joint.item()}
