@@ -1,16 +1,18 @@
 """What can go wrong, as a tree; every message says what was got, what was expected and what to do.
 
-    VideoPerceiverError           anything this package raises on purpose (the CLI prints it and exits 2)
-    ├── ConfigError               a recipe or an option is wrong
-    ├── MissingExtraError         an optional package is not installed (the message holds the pip command)
-    ├── RunError                  a run directory cannot be used, written or resumed
-    ├── ModelError                a checkpoint or its processor cannot be used
-    ├── EndpointError             a remote model does not answer as it should
-    ├── ManifestError             a manifest is malformed, of another version, or leaves its root
-    └── SampleError               one sample is bad: recorded in rejects.jsonl, the run goes on
-        ├── VideoReadError        its media cannot be read
-        └── BudgetError           it does not fit a budget (tokens, memory, time); media are never truncated
+VideoPerceiverError           anything this package raises on purpose (the CLI prints it and exits 2)
+├── ConfigError               a recipe or an option is wrong
+├── MissingExtraError         an optional package is not installed (the message holds the pip command)
+├── RunError                  a run directory cannot be used, written or resumed
+├── ModelError                a checkpoint or its processor cannot be used
+├── EndpointError             a remote model does not answer as it should
+├── ManifestError             a manifest is malformed, of another version, or leaves its root
+└── SampleError               one sample is bad: recorded in rejects.jsonl, the run goes on
+    ├── VideoReadError        its media cannot be read
+    └── BudgetError           it does not fit a budget (tokens, memory, time); media are never truncated
 """
+
+from typing import Any
 
 
 class VideoPerceiverError(Exception):
@@ -65,11 +67,11 @@ class SampleError(VideoPerceiverError):
         super().__init__(f"{where}: {reason}" if where else reason)
         self.reason, self.path, self.sample_id = reason, path, sample_id
 
-    def __reduce__(self):  # crosses the decode workers' pipe with its fields intact
+    def __reduce__(self) -> tuple[Any, ...]:  # crosses the decode workers' pipe with its fields intact
         return (_rebuild_sample_error, (type(self), self.reason, self.path, self.sample_id))
 
 
-def _rebuild_sample_error(cls, reason, path, sample_id):
+def _rebuild_sample_error(cls: type[SampleError], reason: str, path: str | None, sample_id: str | None) -> SampleError:
     return cls(reason, path=path, sample_id=sample_id)
 
 
