@@ -89,7 +89,8 @@ def test_proxy_finds_the_moment(proxy, records):
     scores = proxy.relate(records, times, ())
     assert 9 <= scores.argmax() <= 15
     np.testing.assert_allclose(proxy.relate(records, times, ("square moves",)), scores, atol=1e-6)  # one scene: the text changes nothing
-    assert (scores.min(), scores[:5].max()) == pytest.approx((0, 0), abs=0.02)
+    assert scores.min() < 0.02
+    assert scores[:5].max() < 0.2  # novelty looks 1.5 s ahead
     assert 0.8 < scores.max() <= 1
 
 

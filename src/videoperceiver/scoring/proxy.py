@@ -2,10 +2,11 @@
 
 No package ships CLIP-like weights, so two weaker signals share the work, and the result is called "proxy" wherever it is shown:
 
-- The moment comes from the picture alone: motion of the frame, and how different the most changed ninth of it looks to an image classifier half a
-  second apart. Each is taken as a share of its range in the clip; the activity is their mean.
+- The moment comes from the picture alone, as the mean of four curves, each a share of its range in the clip: how much moves, how much the most
+  changed hundredth of the picture moves, how different the most changed ninth of it looks to an image classifier half a second apart, and how different
+  the picture looks in the 1.5 s before and after.
 - The scene comes from the text: how well the classifier's 1,000 tags (EfficientNet-Lite0) match the keywords (MiniLM), averaged over each shot or,
-  in long shots, over 20 s. The activity is scaled by exp((fit - best fit) / 0.05).
+  in long shots, over 20 s. The moment's score is scaled by exp((fit - best fit) / 0.1).
 
 So text decides between a kitchen and a street, not between "puts the cup down" and "picks the cup up": those need real weights (docs/keyframes.md
 has the measurements).
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from videoperceiver.scoring.extras import require
-from videoperceiver.scoring.relevance import GREY_SIZE, SMOOTHING_S, RelevanceScorer, frames_in, motion, shrink_grey, smooth
+from videoperceiver.scoring.relevance import GREY_SIZE, SMOOTHING_S, RelevanceScorer, frames_in, shrink_grey, smooth
 
 if TYPE_CHECKING:
     import torch
@@ -28,20 +29,21 @@ _RECORD = np.dtype([("grey", np.uint8, GREY_SIZE), ("local", np.float16, (_CELLS
 _INPUT_PX = 224
 _BATCH = 8
 _CHANGE_LAG_S = 0.5
+_NOVELTY_S = 1.5
 _CUT_DISTANCE = 0.4
 _SCENE_S = 20.0
-_TEMPERATURE = 0.05
+_TEMPERATURE = 0.1
 _PURPOSE = "the embedded frame relevance"
 
 
 class ProxyRelevance(RelevanceScorer):
-    """Motion and local appearance change, scaled by how well the scene's tags match the keywords.
+    """Motion and change of appearance, scaled by how well the scene's tags match the keywords.
 
     Raises:
         MissingExtraError: the packages of the extra `text` are not installed.
     """
 
-    name = "proxy/efficientnet-lite0+minilm+motion/1"
+    name = "proxy/efficientnet-lite0+minilm+motion/2"
 
     def __init__(self) -> None:
         import torch
@@ -64,9 +66,9 @@ class ProxyRelevance(RelevanceScorer):
         return records
 
     def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
-        """(T,) in 0..1: the share of the clip's activity, scaled by the fit of the frame's scene to the keywords."""
-        change = smooth(_local_change(description["local"], t_s), t_s, SMOOTHING_S)
-        activity = (_share_of_range(motion(description["grey"], t_s)) + _share_of_range(change)) / 2
+        """(T,) in 0..1: how much happens, as shares of the clip's ranges, scaled by the fit of the frame's scene to the keywords."""
+        curves = (*_pixel_changes(description["grey"]), _local_change(description["local"], t_s), _novelty(description["local"], t_s))
+        activity = np.mean([_share_of_range(smooth(curve, t_s, SMOOTHING_S)) for curve in curves], axis=0)
         if keywords:
             fit = _over_scenes(self._fit(description, keywords), description["tags"], t_s)
             activity *= np.exp((fit - fit.max()) / _TEMPERATURE)
@@ -113,6 +115,15 @@ def _body(network: Any, pixels: "torch.Tensor") -> "torch.Tensor":
     return hidden
 
 
+def _pixel_changes(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and 99th percentile (T,) of the absolute difference of each grey frame (T, h, w) to the one before."""
+    mean, most = np.zeros(len(grey)), np.zeros(len(grey))
+    for i in range(1, len(grey)):
+        change = np.abs(grey[i].astype(np.int16) - grey[i - 1])
+        mean[i], most[i] = change.mean(), np.percentile(change, 99)
+    return mean, most
+
+
 def _local_change(local: np.ndarray, t_s: np.ndarray) -> np.ndarray:
     """(T,) largest cosine distance of a grid cell (T, 9, C) to itself `_CHANGE_LAG_S` apart, centred on the frame."""
     num_frames = len(local)
@@ -124,6 +135,22 @@ def _local_change(local: np.ndarray, t_s: np.ndarray) -> np.ndarray:
         change[i] = (1 - (a * b).sum(1) / np.maximum(norms, 1e-6)).max()
     ahead = lag - lag // 2
     return np.concatenate([change[ahead:], np.full(min(ahead, num_frames), change[-1])]) if lag > 1 else change
+
+
+def _novelty(local: np.ndarray, t_s: np.ndarray) -> np.ndarray:
+    """(T,) squared distance of the mean appearance of the frames before each frame to that of the frames from it on, `_NOVELTY_S` each.
+
+    For unit vectors this is Foote's checkerboard novelty (https://doi.org/10.1109/ICME.2000.869637), in linear time.
+    """
+    num_frames = len(local)
+    looks = local.mean(axis=1, dtype=np.float32)  # (T, C)
+    looks /= np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-6)
+    totals = np.concatenate([np.zeros((1, looks.shape[1])), np.cumsum(looks, axis=0, dtype=np.float64)])  # (T + 1, C)
+    width, here = max(1, round(frames_in(_NOVELTY_S, t_s))), np.arange(1, num_frames)
+    first, last = np.maximum(here - width, 0), np.minimum(here + width, num_frames)
+    before = (totals[here] - totals[first]) / (here - first)[:, None]
+    after = (totals[last] - totals[here]) / (last - here)[:, None]
+    return np.concatenate([[0.0], ((before - after) ** 2).sum(1)])
 
 
 def _over_scenes(fit: np.ndarray, tags: np.ndarray, t_s: np.ndarray) -> np.ndarray:
