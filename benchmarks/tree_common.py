@@ -80,10 +80,10 @@ def adamw(model: torch.nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=1e-4, fused=True)
 
 
-def medians(*ways: Callable[[], object], repeats: int = 5) -> list[float]:
-    """Median seconds of each way, taken in turns so that a busy machine slows all alike; one unmeasured round first."""
+def medians(*ways: Callable[[], object], repeats: int = 5, warm: bool = False) -> list[float]:
+    """Median seconds of each way, taken in turns so that a busy machine slows all alike; one unmeasured round first unless warm."""
     seconds: list[list[float]] = [[] for _ in ways]
-    for turn in range(repeats + 1):
+    for turn in range(int(warm), repeats + 1):
         for way, taken in zip(ways, seconds, strict=True):
             start = time.perf_counter()
             way()

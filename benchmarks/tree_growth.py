@@ -47,13 +47,13 @@ def bound(models: Pair, video: int, side: int, group: int) -> float:
     return group * row / flops.tree(config, [*prefix, *[(COMPLETION, 1)] * group], scored=group * COMPLETION, **where).step(train_vision=True)
 
 
-def measure(models: Pair, video: int, groups: tuple[int, ...], repeats: int) -> list[dict]:
+def measure(models: Pair, video: int, groups: tuple[int, ...], repeats: int, *, warm: bool = False) -> list[dict]:
     """One line of the table for each group size."""
     side = SIDES_PX[video]
     (clip,) = clips(1, frames=128, side_px=side)
     row = models.rows([clip], [(words(QUESTION, 0), words(COMPLETION - 1, 1))])
     ways = [lambda group=group: shared_step(models, clip, group) for group in groups]
-    row_s, *shared = medians(lambda: row_step(models, row), *ways, repeats=repeats)
+    row_s, *shared = medians(lambda: row_step(models, row), *ways, repeats=repeats, warm=warm)
     lines = []
     for group, taken in zip(groups, shared, strict=True):
         most = bound(models, video, side, group)
@@ -88,13 +88,16 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under 50 s: 1k tokens and G = 8")
+    parser.add_argument("--video-tokens", type=int, nargs="+", default=list(SIDES_PX), choices=list(SIDES_PX))
     parser.add_argument("--plot", help="SVG file to draw")
     options = parser.parse_args()
     models = pair()
     if options.quick:
         lines = measure(models, 1024, (8,), 2)
     else:
-        lines = [line for video, repeats in ((1024, 5), (4096, 5), (16384, 3)) for line in measure(models, video, GROUPS, repeats)]
+        lines = []
+        for video in options.video_tokens:  # at 16k a step takes minutes: measured once, and the kernels are warm by then
+            lines += measure(models, video, GROUPS, 1 if video > 4096 else 5, warm=video > 4096)
     if options.plot:
         plot(lines, options.plot)
     share = min(line["ratio"] / line["bound"] for line in lines)

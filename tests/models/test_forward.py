@@ -196,6 +196,12 @@ def test_impossible_requests_are_refused(qwen, make_clip):
     builder.text("red", depth=9)
     with pytest.raises(ValueError, match="has 4 blocks"):
         qwen([builder.tree()])
+    with pytest.raises(ValueError, match=r"got tap blocks \[5\], expected some of 1..4"):
+        qwen([builder.tree()], [5])
+    builder = TreeBuilder(qwen, make_clip())
+    builder.text("red", depth=1)
+    with pytest.raises(ValueError, match="tapped after block 2 but leaves after block 1"):
+        qwen([builder.tree()], [2])
 
 
 @st.composite

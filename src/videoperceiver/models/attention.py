@@ -19,7 +19,7 @@ from videoperceiver.models.segments import segment_attention, segments
 
 TREE = "videoperceiver_tree"
 AttentionKind = Literal["auto", "dense", "segments", "flex"]
-DENSE_UP_TO = 1024
+DENSE_UP_TO = 512
 """Longest tree packed densely when the kind is "auto": below it one masked call is faster than a call a node (CPU, measured in docs/tree.md)."""
 
 

@@ -1,6 +1,7 @@
 """A Hugging Face video model, unmodified, with the one forward that everything trains and evaluates through."""
 
 import logging
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -145,6 +146,7 @@ class Backbone(nn.Module):
             ValueError: a node asks for something impossible (a target on an early exit, a tap after its exit).
             ModelError: log-probabilities are not finite.
         """
+        check_depths(trees, self.num_blocks, self.adapter.min_depth, tap_blocks)
         layout, hidden, placed, kind = self.start(trees)
         hidden, taps = forward.run_blocks(self.adapter, layout, hidden, placed, kind, tap_blocks)
         logps, entropy, distributions = forward.score(self.adapter, layout, hidden, trees)
@@ -154,7 +156,6 @@ class Backbone(nn.Module):
     def start(self, trees: Sequence[Tree]) -> tuple[Layout, Tensor, Any, AttentionKind]:
         """Layout, embeddings, placed features and kind of attention of a batch."""
         adapter, device = self.adapter, self.device
-        check_depths(trees, self.num_blocks, adapter.min_depth)
         kind = choose(self.attention, max(tree.num_tokens for tree in trees), device)
         features = self.features(trees)
         tokens = [adapter.tokens_per_patch(*tree.frames.shape[1:3]) for tree in trees]
@@ -241,7 +242,7 @@ class Backbone(nn.Module):
     def report_lost_time(self, t_s: np.ndarray, sample_id: str | None) -> str | None:
         """What of the clip's times the family's format cannot express; logged once for each kind of loss."""
         lost = self.adapter.time_loss(t_s)
-        if lost and (kind := lost.split()[-1]) not in self._lost:
+        if lost and (kind := re.sub(r"[\d.e-]+", "#", lost)) not in self._lost:
             self._lost.add(kind)
             log.warning("sample %s: %s (further samples of this kind are not reported)", sample_id, lost)
         return lost

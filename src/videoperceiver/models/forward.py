@@ -99,21 +99,14 @@ def run_blocks(
                 pads = torch.from_numpy(layout.pads).to(hidden.device)
                 hidden = hidden.flatten(0, 1).index_add(0, pads, placed.deepstack[block]).view(hidden.shape)
             if block + 1 in tap_blocks:
-                taps[block + 1] = hidden.flatten(0, 1)[_tap_index(layout, stage, block + 1).to(hidden.device)]
-    return hidden, {block: taps[block] for block in tap_blocks}
+                at = torch.from_numpy(stage.start[layout.taps] + stage.length[layout.taps] - 1).to(hidden.device)
+                taps[block + 1] = hidden.flatten(0, 1).index_select(0, at)
+    return hidden, taps
 
 
 def _repack(x: Tensor, stage: Stage) -> Tensor:
     """Tokens (rows, width, ..) of the stage before -> those that stay, packed anew."""
     return x.flatten(0, 1).index_select(0, torch.from_numpy(stage.source).to(x.device)).view(stage.rows, stage.width, -1)
-
-
-def _tap_index(layout: Layout, stage: Stage, block: int) -> Tensor:
-    length = stage.length[layout.taps]
-    if (length == 0).any():
-        tree, node = layout.slots[layout.taps[length == 0][0]].tolist()
-        raise ValueError(f"tree {tree}, node {node} is tapped after block {block} but leaves after block {stage.first}")
-    return torch.from_numpy(stage.start[layout.taps] + length - 1)
 
 
 def score(adapter: Adapter, layout: Layout, hidden: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, Tensor, dict[tuple[int, int], Tensor]]:

@@ -205,13 +205,20 @@ def _targets(trees: Sequence[Tree], slot_of: list[np.ndarray], final: Stage, num
     return np.concatenate(ids), np.concatenate(origin), np.concatenate(owner)
 
 
-def check_depths(trees: Sequence[Tree], num_blocks: int, least: int) -> None:
-    """Refuse early exits the model cannot make.
+def check_depths(trees: Sequence[Tree], num_blocks: int, least: int, tap_blocks: Sequence[int] = ()) -> None:
+    """Refuse early exits and taps the model cannot make.
 
     Raises:
-        ValueError: a depth below `least` (DeepStack adds features up to there) or above the number of blocks.
+        ValueError: a depth below `least` (DeepStack adds features up to there) or above the number of blocks; a tap outside the
+            blocks, or after its node has left.
     """
-    for tree in trees:
+    if tap_blocks and not 1 <= min(tap_blocks) <= max(tap_blocks) <= num_blocks:
+        raise ValueError(f"got tap blocks {list(tap_blocks)}, expected some of 1..{num_blocks}")
+    deepest = max(tap_blocks, default=0)
+    for b, tree in enumerate(trees):
         shallow = tree.depth[tree.depth < ALL_BLOCKS]
         if len(shallow) and (shallow.min() < least or shallow.max() > num_blocks):
             raise ValueError(f"early exit after block {shallow.min()}..{shallow.max()}; this model has {num_blocks} blocks and needs at least {least}")
+        for i, node in enumerate(tree.nodes):
+            if node.tap and tree.depth[i] < deepest:
+                raise ValueError(f"tree {b}, node {i} is tapped after block {deepest} but leaves after block {tree.depth[i]}")
