@@ -177,7 +177,7 @@ class DemoConfig:
     train_clips: int = 2500  # of stage 1, with the shortcut
     grpo_clips: int = 800
     test_clips: int = 200  # each rendered twice: with its cues right, and with them wrong
-    backbone_steps: list[int] = field(default_factory=lambda: [450, 650])
+    backbone_steps: list[int] = field(default_factory=lambda: [400, 550])
     sft_steps: int = 200
     grpo_steps: int = 100
     num_workers: int = 2

@@ -4,7 +4,9 @@ It only chains the stages that the commands run, with the recipes of recipes/tin
 """
 
 import json
+import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -38,6 +40,8 @@ SHIPPED = {
 MODELS = ("backbone", "plain", "stage1", "stage2")
 TESTS = ("agree", "conflict")
 PHASES = "phases.json"
+PLAIN = {"contrastive.weight": 0, "uniform_weight": 0, "joint_weight": 0}
+"""What makes stage 1 its own control."""
 WARM_UP = {"bright": 1.5e-3, "brief": 1e-3}
 """Difficulty of the backbone's clips -> learning rate."""
 
@@ -86,10 +90,8 @@ def run(config: DemoConfig) -> Run:
         stage_0(demo)
     with demo.phase("backbone"):
         warm_up(demo)
-    with demo.phase("plain fine-tuning"):
-        fine_tune(demo, "plain", **{"contrastive.weight": 0, "uniform_weight": 0})
-    with demo.phase("stage 1"):
-        fine_tune(demo, "stage1")
+    with demo.phase("stage 1 and its control"):
+        stage_1(demo)
     with demo.phase("stage 2"):
         reinforce(demo)
     with demo.phase("evaluation"):
@@ -185,10 +187,24 @@ def warm_up(demo: Demo) -> None:
     demo.runs["backbone"] = done
 
 
-def fine_tune(demo: Demo, name: str, **fields: Any) -> None:
+def stage_1(demo: Demo) -> None:
+    """Stage 1, with its control in a process beside it: the two share nothing but the backbone."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_silent) as beside:
+        control = beside.submit(fine_tune, demo, "plain", dict(PLAIN))
+        fine_tune(demo, "stage1", {})
+        control.result()
+    demo.runs |= {name: Run.open(demo.folder / name) for name in ("plain", "stage1")}
+
+
+def _silent() -> None:
+    """One progress bar on the terminal is enough; errors still reach the parent."""
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+
+
+def fine_tune(demo: Demo, name: str, fields: Mapping[str, Any]) -> None:
     """Stage 1, or its control, from the backbone: same clips in the same order, same number of steps."""
     model = demo.runs["backbone"].folder / "model"
-    demo.runs[name] = _sft(demo, name, "tiny/sft.yaml", model, "train", {"steps": demo.config.sft_steps, "seed": demo.config.seed} | fields)
+    _sft(demo, name, "tiny/sft.yaml", model, "train", {"steps": demo.config.sft_steps, "seed": demo.config.seed, **fields})
 
 
 def _sft(demo: Demo, name: str, recipe_name: str, model: Path, data: str, fields: Mapping[str, Any]) -> Run:

@@ -30,7 +30,8 @@ class Difficulty:
         lengths: event lengths in frames to draw from.
         flash_alpha: contrast of flashes.
         pop_alpha: contrast of pops.
-        noise: standard deviation of the pixel noise in grey levels.
+        noise: standard deviation of the pixel noise in grey levels. None by default: V' repeats frames bit for bit, and repeated noise would tell it
+            from V in any clip, event or not.
         crf: H.264 quality, 0 = lossless but for the colour conversion.
         pix_fmt: yuv444p keeps small coloured things; yuv420p halves the colour's resolution as ordinary video does.
         motions: of the square, to draw from (story "signals").
@@ -46,7 +47,7 @@ class Difficulty:
     lengths: tuple[int, ...] = (1,)
     flash_alpha: tuple[float, float] = (0.2, 0.6)
     pop_alpha: tuple[float, float] = (0.4, 1.0)
-    noise: float = 1.5
+    noise: float = 0.0
     crf: int = 0
     pix_fmt: str = "yuv444p"
     motions: tuple[Motion, ...] = MOTIONS
