@@ -61,12 +61,10 @@ class SftLayout:
 
 def sft_tree(backbone: Backbone, sample: Sample, clip: Clip, layout: SftLayout, rng: np.random.Generator) -> SftTree:
     """Grows one clip's stage-1 tree: V with its questions and caption, and what the V' terms need."""
-    has_degraded = sample.degradation is not None and (layout.contrast or layout.evidence)
-    builder = TreeBuilder(
-        backbone, clip, degraded_idx=sample.degradation.source_idx if has_degraded else None, sample_id=sample.id, max_tokens=layout.max_tokens
-    )
+    with_degraded = sample.degradation is not None and (layout.contrast or layout.evidence)
+    builder = builder_of(backbone, sample, clip, with_degraded=with_degraded, max_tokens=layout.max_tokens)
     full = builder.video(tap=layout.contrast)
-    degraded = builder.degraded(depth=None if layout.evidence else layout.last_tap, tap=layout.contrast) if has_degraded else None
+    degraded = builder.degraded(depth=None if layout.evidence else layout.last_tap, tap=layout.contrast) if with_degraded else None
     answers, evidence = [], []
     for question in choose_questions(sample.questions, layout.questions_per_clip, rng):
         instruction = layout.instruction if rng.random() < layout.instruction_share else ""

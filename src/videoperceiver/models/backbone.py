@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers.utils import logging as hf_logging
 
 from videoperceiver.errors import ModelError
 from videoperceiver.models import forward, vision
@@ -28,6 +30,18 @@ from videoperceiver.models.tree import Tree
 log = logging.getLogger(__name__)
 QUESTION = "@@question@@"
 ADAPTER_FOLDER = "lora"
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keeps transformers' own progress bars, a fraction of a second long, off the stage's terminal."""
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()
 
 
 class Prompt(NamedTuple):
@@ -66,6 +80,7 @@ class Backbone(nn.Module):
         self._lost: set[str] = set()
 
     @classmethod
+    @without_bars()
     def load(
         cls,
         id_or_path: str | Path,
@@ -118,6 +133,7 @@ class Backbone(nn.Module):
         if gradient_checkpointing:
             self.adapter.model.activation_checkpointing_enable({"use_reentrant": False})
 
+    @without_bars()
     def save(self, folder: str | Path) -> Path:
         """Write a plain Hugging Face folder that transformers and vLLM load; LoRA updates are merged in, and also kept apart in `lora/`."""
         folder = Path(folder)
