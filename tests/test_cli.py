@@ -144,7 +144,7 @@ def test_the_summary_shows_the_last_scalars_and_the_folder(tmp_path, capsys):
     assert lines[-1] == ["run", f"folder {run.folder}"]
 
 
-def test_the_summary_shows_results_with_their_intervals(tmp_path):
+def test_the_summary_shows_results_with_their_intervals(tmp_path, capsys):
     run = Run.open_or_create(tmp_path / "run", Config(), stage="evaluate")
     cell = {"value": 0.5, "low": 0.25, "high": 0.75, "num": 8}
     run.write_json("result.json", {"accuracy": {"full": {"all": cell}, "degraded": {"all": {**cell, "value": None}}}, "num_rows": 16})
@@ -158,9 +158,11 @@ def test_the_summary_shows_results_with_their_intervals(tmp_path):
         {"accuracy": [{"model": "stage 1", "slice": "agree", "condition": "V", **cell}], "differences": [{"label": "a - b", **cell, "low": None}]},
     )
     assert list(results(run)) == [
-        ("accuracy: stage 1, agree, V", "50.0 % (25.0 to 75.0, 8 answers)"),
         ("a - b", "50.0 points (no interval, 8 answers)"),
     ]
+    summary(run)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["stage", "1", "50.0"] in lines
 
 
 def test_data_check_lists_good_and_bad_clips_and_exits_1(tmp_path, clip_file):

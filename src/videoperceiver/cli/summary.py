@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from videoperceiver.runs import Run
 
 
@@ -28,6 +30,8 @@ def summary(run: "Run") -> None:
         table.add_row("rejected samples", f"{len(rejects)}, with reasons in rejects.jsonl")
     console = Console()
     console.print(table)
+    if compared := comparison(run):
+        console.print(compared)
     console.print(f"run folder {run.folder}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -35,17 +39,30 @@ def results(run: "Run") -> Iterator[tuple[str, str]]:
     """What result.json says, a line a number: counts of stage 0, accuracies of an evaluation or of the demo."""
     path = run.folder / "result.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    accuracy = found.pop("accuracy", [])
-    if isinstance(accuracy, dict):
-        accuracy = [{"condition": condition, **cells["all"]} for condition, cells in accuracy.items()]
-    for cell in accuracy:
-        where = ", ".join(str(cell[key]) for key in ("model", "slice", "condition") if key in cell)
-        yield f"accuracy: {where}", _percent(cell)
+    accuracy = found.pop("accuracy", {})
+    for condition, cells in accuracy.items() if isinstance(accuracy, dict) else ():
+        yield f"accuracy: {condition}", _percent(cells["all"])
     for cell in found.pop("differences", []):
         yield cell["label"], _percent(cell, unit="points")
     for name, value in found.items():
         if isinstance(value, int | float):
             yield name.replace("_", " "), f"{value:.4g}"
+
+
+def comparison(run: "Run") -> "Table | None":
+    """The demo's accuracies in %, a row a model, a column a condition and half of the test; None where result.json compares no models."""
+    from rich.table import Table
+
+    path = run.folder / "result.json"
+    cells = json.loads(path.read_text(encoding="utf-8")).get("accuracy") if path.is_file() else None
+    if not isinstance(cells, list):
+        return None
+    columns = list(dict.fromkeys((cell["condition"], cell["slice"]) for cell in sorted(cells, key=lambda cell: cell["condition"])))
+    table = Table("accuracy in %, by what the cue does", *(f"{condition}, {half}" for condition, half in columns), box=None, pad_edge=False)
+    for model in dict.fromkeys(cell["model"] for cell in cells):
+        values = {(cell["condition"], cell["slice"]): cell["value"] for cell in cells if cell["model"] == model}
+        table.add_row(model, *("not measured" if values.get(column) is None else f"{100 * values[column]:.1f}" for column in columns))
+    return table
 
 
 def _percent(cell: dict[str, Any], unit: str = "%") -> str:
