@@ -63,3 +63,33 @@ def clip_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Qwen2.5-VL that speaks the lab's words."""
+    from videoperceiver.lab.backbone import build_tiny
+    from videoperceiver.lab.tasks import VOCABULARY
+
+    return build_tiny(tmp_path_factory.mktemp("model") / "tiny", VOCABULARY, seed=0)
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Manifest of ten bright rendered clips with V'; the last has none."""
+    from dataclasses import replace
+
+    from videoperceiver.data import manifest
+    from videoperceiver.lab.dataset import render_dataset
+    from videoperceiver.video.degrade import degrade
+    from videoperceiver.video.keyframes import contiguous, from_spans
+
+    folder = tmp_path_factory.mktemp("data") / "clips"
+    samples = []
+    for sample in render_dataset(folder, num_clips=10, seed=0, split="train", difficulty="bright"):
+        idx = from_spans(sample.t_s, sample.spans)
+        made = degrade(len(sample.t_s), "hold", runs=contiguous(idx), keyframes_idx=idx)
+        samples.append(replace(sample, keyframes_idx=tuple(map(int, idx)), degradation=made))
+    samples[-1] = replace(samples[-1], degradation=None)
+    manifest.write(samples, folder / "manifest.parquet")
+    return folder / "manifest.parquet"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.training.conftest import RECIPE
+from tests.training.recipe import RECIPE
 
 from videoperceiver.config import load
 from videoperceiver.data import manifest
