@@ -38,7 +38,7 @@ class ClipStore:
                 self.samples.append(sample)
         if not self.samples:
             where, of_split = ", ".join(map(str, manifests)), f" of split {split!r}" if split else ""
-            raise ConfigError(f"no sample{of_split} in {where}; run `videoperceiver data build` or choose another")
+            raise ConfigError(f"no sample{of_split} in {where}; run `videoperceiver data build` or choose another split")
         self._fit, self._room = fit, memory_mb * 2**20
         self._cache: OrderedDict[str, Clip] = OrderedDict()
 
