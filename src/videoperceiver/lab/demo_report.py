@@ -35,7 +35,7 @@ NAMES = {"backbone": "backbone", "plain": "plain fine-tuning", "stage1": "stage 
 DESCRIPTIONS = {
     "backbone": "warmed up on plainer events",
     "plain": "same clips, same number of steps",
-    "stage1": "contrastive, with V′",
+    "stage1": "contrastive loss and V′ terms",
     "stage2": "comparative GRPO",
 }
 CONDITIONS = {"full": "V", "degraded": "V′"}

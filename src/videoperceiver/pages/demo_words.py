@@ -53,8 +53,9 @@ def demo_steps(
         f"and cues that say nothing ({backbone_steps:,} steps)."
     )
     contrastive = (
-        "The answers were trained while a contrastive loss at a middle block pulled each clip and its keywords together and pushed V′ away "
-        f"({sft_steps:,} steps). Plain fine-tuning, the control, saw the same clips for as many steps without it."
+        "The answers were trained while a contrastive loss at a middle block pulled each clip and its keywords together and pushed V′ away, "
+        f"and two further terms taught that V′ does not tell the answer ({sft_steps:,} steps). "
+        "Plain fine-tuning, the control, saw the same clips for as many steps without all three."
     )
     comparative = (
         f"{num_generations} answers to each question were sampled on V and on V′, and the policy was rewarded for being right on V "
