@@ -28,7 +28,7 @@ from videoperceiver.video.read import iter_frames, read_clip
 from videoperceiver.video.source import Source, name_of
 
 _Item = TypeVar("_Item")
-_BATCH = 16
+_BATCH = 8
 _AHEAD = 4
 _THUMBNAIL_PX = 176
 _SHOWN_COLUMNS = (10, 16)
