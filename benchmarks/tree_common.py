@@ -81,14 +81,14 @@ def adamw(model: torch.nn.Module) -> torch.optim.Optimizer:
 
 
 def medians(*ways: Callable[[], object], repeats: int = 5, warm: bool = False) -> list[float]:
-    """Median seconds of each way, taken in turns so that a busy machine slows all alike; one unmeasured round first unless warm."""
+    """Median processor seconds of each way (one thread, so other processes do not count), in turns; one unmeasured round first unless warm."""
     seconds: list[list[float]] = [[] for _ in ways]
     for turn in range(int(warm), repeats + 1):
         for way, taken in zip(ways, seconds, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             way()
             if turn:
-                taken.append(time.perf_counter() - start)
+                taken.append(time.process_time() - start)
     return [statistics.median(taken) for taken in seconds]
 
 

@@ -1,5 +1,7 @@
 """Counts against torch's own counter on the meta device, and the published sizes."""
 
+import functools
+
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -9,12 +11,14 @@ from videoperceiver.errors import ConfigError
 from videoperceiver.models import flops
 from videoperceiver.models.published import PUBLISHED, config_of, on_meta
 
+built = functools.cache(lambda hub_id: on_meta(config_of(hub_id)))
+
 
 @pytest.mark.parametrize(
     ("hub_id", "billions"), [("Qwen/Qwen2.5-VL-3B-Instruct", 3.75), ("Qwen/Qwen2.5-VL-7B-Instruct", 8.29), ("Qwen/Qwen3-VL-8B-Instruct", 8.77)]
 )
 def test_published_parameter_counts(hub_id, billions):
-    model = on_meta(config_of(hub_id))
+    model = built(hub_id)
     assert round(sum(weight.numel() for weight in model.parameters()) / 1e9, 2) == billions
     assert all(weight.is_meta for weight in model.parameters())
 
@@ -33,7 +37,7 @@ def counted(call):
 @pytest.mark.parametrize("hub_id", PUBLISHED)
 def test_language_equals_the_counter(hub_id):
     config = config_of(hub_id)
-    model, length = on_meta(config), 512
+    model, length = built(hub_id), 128
     hidden = torch.empty(1, length, config.get_text_config().hidden_size, device="meta")
     positions = torch.arange(length).expand(3, 1, -1).to("meta")
     blocks = counted(lambda: model.model.language_model(inputs_embeds=hidden, position_ids=positions, use_cache=False))

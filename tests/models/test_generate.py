@@ -90,9 +90,9 @@ def test_the_seed_decides(qwen, make_clip):
     sharpen(qwen)
     trees, leaves = planted(qwen, [make_clip()])
     first, again, other = (generate(qwen, trees, leaves, num_generations=4, max_new_tokens=8, seed=seed) for seed in (1, 1, 2))
-    read = lambda groups: [completion.token_ids.tolist() for leaf in groups[0] for completion in leaf]
-    assert read(first) == read(again) != read(other)
-    assert len({tuple(ids) for ids in read(first)[:4]}) > 1
+    first, again, other = ([completion.token_ids.tolist() for leaf in groups[0] for completion in leaf] for groups in (first, again, other))
+    assert first == again != other
+    assert len({tuple(ids) for ids in first[:4]}) > 1
 
 
 def test_training_mode_and_gradients_are_left_as_they_were(qwen, make_clip):
