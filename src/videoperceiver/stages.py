@@ -51,7 +51,8 @@ class ModelConfig:
     freeze_vision: bool = True
     lora_rank: int = 0  # 0 = full fine-tuning
     gradient_checkpointing: bool = True
-    attention: Literal["auto", "dense", "segments"] = "auto"
+    attention: Literal["auto", "dense", "segments", "flex"] = "auto"
+    video_times: Literal["processor", "clip"] = "processor"  # clip: each patch at its own time, where the processor would assume an even grid
     max_tokens: int = 16384  # a tree; a sample that needs more is rejected, media are never cut
 
 

@@ -32,7 +32,7 @@ def run(config: EvaluateConfig) -> Run:
     run = Run.open_or_create(config.output, config, stage="evaluate", data=[config.manifest])
     if run.finished:
         return run
-    backbone = Backbone.load(config.model.path, dtype=config.model.dtype, attention=config.model.attention)
+    backbone = Backbone.load(config.model.path, dtype=config.model.dtype, attention=config.model.attention, video_times=config.model.video_times)
     store = ClipStore([config.manifest], backbone.adapter.fit, split=config.split)
     samples = store.samples[: config.limit or None]
     path = run.folder / "predictions.jsonl"

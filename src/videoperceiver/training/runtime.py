@@ -132,6 +132,7 @@ def model_options(config: ModelConfig) -> dict:
         "lora": Lora(rank=config.lora_rank) if config.lora_rank else None,
         "gradient_checkpointing": config.gradient_checkpointing,
         "attention": config.attention,
+        "video_times": config.video_times,
     }
 
 
