@@ -20,6 +20,7 @@ from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.build import TreeBuilder
 from videoperceiver.stages import SftConfig
 from videoperceiver.training import sft
+from videoperceiver.training.sft_loss import sft_loss
 
 WORDS = ["instruction=Re-answer with attention to fine-grained visual details .", "caption_prompt=describe the video ."]
 
@@ -42,7 +43,7 @@ def test_the_loss_is_the_sum_of_terms_computed_apart(tiny_model, rendered, tmp_p
     config = config_of(tiny_model, rendered, tmp_path / "run", "uniform_weight=0.3", "joint_weight=0.2", "instruction_share=0")
     backbone, store, grown = grow(config, tiny_model)
     output = backbone([g.tree for g in grown], tap_blocks=(2,))
-    loss, metrics = sft.sft_loss(grown, output, config)
+    loss, metrics = sft_loss(grown, output, config)
 
     answer_nll, taps, uniform = _apart(backbone, store, grown)
     has_degraded = torch.tensor([g.sample.degradation is not None for g in grown])
@@ -106,14 +107,14 @@ def test_plain_fine_tuning_grows_nothing_for_the_other_terms(tiny_model, rendere
     backbone, _, grown = grow(config, tiny_model)
     assert all(g.full is None and g.degraded is None and g.text is None and not g.evidence for g in grown)
     assert not any(node.tap or node.depth for g in grown for node in g.tree.nodes)
-    _, metrics = sft.sft_loss(grown, backbone([g.tree for g in grown]), config)
+    _, metrics = sft_loss(grown, backbone([g.tree for g in grown]), config)
     assert metrics.keys() == {"loss", "ce"}
 
 
 def test_terms_can_be_switched_off(tiny_model, rendered, tmp_path):
     config = config_of(tiny_model, rendered, tmp_path / "run", "contrastive.terms=[tv]")
     backbone, _, grown = grow(config, tiny_model)
-    _, metrics = sft.sft_loss(grown, backbone([g.tree for g in grown], tap_blocks=(2,)), config)
+    _, metrics = sft_loss(grown, backbone([g.tree for g in grown], tap_blocks=(2,)), config)
     assert metrics["contrastive"] == pytest.approx(metrics["tv"])
     assert metrics["vv"] > 0
 
