@@ -6,6 +6,7 @@ VideoPerceiverError           anything this package raises on purpose (the CLI p
 ├── RunError                  a run directory cannot be used, written or resumed
 ├── ModelError                a checkpoint or its processor cannot be used
 ├── EndpointError             a remote model does not answer as it should
+├── EngineError               a rollout engine died, hung or returned something that is no completion
 ├── ManifestError             a manifest is malformed, of another version, or leaves its root
 └── SampleError               one sample is bad: recorded in rejects.jsonl, the run goes on
     ├── VideoReadError        its media cannot be read
@@ -47,6 +48,19 @@ class ModelError(VideoPerceiverError):
 
 class EndpointError(VideoPerceiverError):
     """A remote model does not answer as it should."""
+
+
+class EngineError(VideoPerceiverError):
+    """A rollout engine died, hung, refused or returned something that is no completion.
+
+    Args:
+        engine: its name.
+        reason: what was got, what was expected, what to do.
+    """
+
+    def __init__(self, engine: str, reason: str):
+        super().__init__(f"rollout engine {engine!r}: {reason}")
+        self.engine, self.reason = engine, reason
 
 
 class ManifestError(VideoPerceiverError):

@@ -117,6 +117,17 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True)
+class EngineConfig:
+    """Who draws the completions: the tree generator in the trainer itself, vLLM servers, or vLLM in the trainer's process."""
+
+    kind: Literal["tree", "server", "colocated"] = "tree"
+    servers: list[str] = field(default_factory=list)  # server: URLs; rank r asks servers[r % n], or several where there are more servers than ranks
+    deadline_s: float = 600.0  # of one call to a server, after which it counts as hanging
+    memory_share: float = 0.4  # colocated: of the GPU's memory
+    sleep: bool = True  # colocated: leave the GPU between rollouts, where the platform can
+
+
+@dataclass(frozen=True)
 class RewardConfig:
     """Equations (8)-(10)."""
 
@@ -136,6 +147,7 @@ class GrpoConfig:
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-6, schedule="constant", warmup_share=0.0))
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     train: list[str] = MISSING  # manifests
     output: str = MISSING
     steps: int = 500
