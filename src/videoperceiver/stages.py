@@ -114,6 +114,9 @@ class SamplingConfig:
     refeed_when: Literal["wrong", "literal"] = "wrong"  # literal: R <= 0
     on_refeed_failure: Literal["keep", "drop"] = "keep"
     instruction: str = REFEED_INSTRUCTION
+    no_signal: Literal["keep", "skip", "resample"] = "keep"  # groups whose rewards are all equal: skip leaves them out, resample draws them anew first
+    max_resample: int = 2  # further draws of a group without signal; then it is skipped
+    stream: Literal["batch", "question"] = "batch"  # of random numbers; question: a question's completions do not depend on what else is drawn
 
 
 @dataclass(frozen=True)
@@ -125,18 +128,43 @@ class EngineConfig:
     deadline_s: float = 600.0  # of one call to a server, after which it counts as hanging
     memory_share: float = 0.4  # colocated: of the GPU's memory
     sleep: bool = True  # colocated: leave the GPU between rollouts, where the platform can
+    tis_cap: float = 2.0  # truncated importance sampling of what another engine than the tree drew; 0 = off
+    max_mismatch: float = 0.5  # nats a token between the engine's and the trainer's log-probabilities, mean; more stops the run
 
 
 @dataclass(frozen=True)
 class RewardConfig:
     """Equations (8)-(10)."""
 
-    objective: Literal["comparative", "grpo"] = "comparative"  # grpo: Q joins the base reward, V' is only logged (ablation C)
+    objective: Literal["comparative", "grpo", "t_grpo"] = "comparative"  # grpo: Q joins the base reward, V' is only logged (ablation C)
+    comparator: Literal["sampled", "expected", "none"] = "sampled"  # Q on V': expected = pi(y*|V', q), closed questions; none = 0, V' is not asked
     base: dict[str, float] = field(default_factory=lambda: {"length": 1.0, "format": 1.0, "fluency": 1.0})  # rule -> weight
     alpha: float = 1.0  # weight of the comparative advantage
     combine: Literal["add", "convex"] = "add"
     estimator: Literal["grpo", "dr_grpo"] = "grpo"
     baseline_decay: float = 0.9  # of b, the moving average of eq. (9)
+    entailment: str = "proxy"  # Q of open answers: hub id or folder of an NLI classifier, or the embedded proxy
+    both_directions: bool = False  # open answers: the reference must be entailed by the answer too
+
+
+@dataclass(frozen=True)
+class CounterfactualConfig:
+    """What puts V' into stage 2's gradient (method section 7), and how V' is made."""
+
+    operator: str = ""  # empty = the manifest's V'; else made anew, as in stage 1: shuffle (as in T-GRPO), reverse, random (ablation A), ...
+    vneg_weight: float = 0.0  # right answers on V' get this much negative advantage
+    kl_weight: float = 0.0  # of max(0, kl_cap - KL(pi(.|V) || pi(.|V'))) over the reference answer, gradient through V'
+    kl_cap: float = 1.0  # nats an answer
+    evidence_strength: float = 0.0  # advantages are weighted by 1 + strength (mean Q(V) - mean Q(V'))
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """What is shown of stage 2 while it runs."""
+
+    samples_every: int = 10  # steps between two rows of samples.jsonl; 0 = none
+    num_samples: int = 2  # questions a time
+    window: int = 20  # steps; warnings compare the last so many with the first
 
 
 @dataclass(frozen=True)
@@ -148,6 +176,8 @@ class GrpoConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    counterfactual: CounterfactualConfig = field(default_factory=CounterfactualConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
     train: list[str] = MISSING  # manifests
     output: str = MISSING
     steps: int = 500
@@ -156,6 +186,8 @@ class GrpoConfig:
     uniform_weight: float = 0.0  # method section 7: CE between the uniform over the answer class and pi(.|V')
     normalizer: Literal["grpo", "dapo", "dr_grpo", "gspo"] = "grpo"
     clip_eps: float = 0.2
+    clip_eps_high: float | None = None  # upper clip (clip-higher of DAPO); null = clip_eps
+    num_iterations: int = 1  # updates on one step's rollouts; the clip acts from the second on
     beta: float = 0.0  # KL to the model that stage 2 started from
     seed: int = 0
     checkpoint_every: int = 100
