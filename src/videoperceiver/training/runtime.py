@@ -147,8 +147,9 @@ def require_finite(loss: torch.Tensor, step: int, sample_ids: Sequence[str], run
 
 def roles(output: TreeOutput, maps: Sequence[Mapping[int, int]]) -> torch.Tensor:
     """(N,) what each labelled token is for: the value its node has in its tree's map, 0 for nodes that are in none."""
-    width = 1 + max(int(output.node[:, 1].max()), *(node for nodes in maps for node in nodes))
-    table = torch.zeros(len(maps), width, dtype=torch.long)
+    trees, width = (1 + int(highest) for highest in output.node.amax(0).tolist())
+    width = max(width, *(1 + node for nodes in maps for node in nodes), 0)
+    table = torch.zeros(max(trees, len(maps)), width, dtype=torch.long, device=output.node.device)
     for t, nodes in enumerate(maps):
         for node, role in nodes.items():
             table[t, node] = role
