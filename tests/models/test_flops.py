@@ -65,3 +65,14 @@ def test_pairs_of_a_small_tree_by_hand():
 def test_a_step_is_three_forwards_of_what_is_trained():
     forward = flops.Flops(10.0, 5.0, 1.0)
     assert (forward.step(), forward.step(train_vision=True), forward.step(checkpointing=True)) == (28.0, 48.0, 33.0)
+    assert forward.step(low_rank=True) == 22.0  # 16 forward, 6 backward
+    assert forward.step(train_vision=True, checkpointing=True) == 63.0  # the trained tower is computed again too
+
+
+def test_a_node_that_leaves_halfway_costs_half():
+    config = config_of("Qwen/Qwen2.5-VL-7B-Instruct")  # 28 blocks
+    runs, where = [(100, -1), (20, 0), (50, 0)], {"grid": (4, 4), "patches": 1, "scored": 0}
+    whole = flops.tree(config, runs, **where).language
+    trunk = flops.tree(config, runs[:2], **where).language
+    assert flops.tree(config, runs, depths=[None, None, 14], **where).language == pytest.approx(trunk + (whole - trunk) / 2)
+    assert flops.tree(config, runs, depths=[None, 28, 99], **where).language == whole

@@ -29,10 +29,14 @@ class Flops:
         """All parts."""
         return self.vision + self.language + self.head
 
-    def step(self, *, train_vision: bool = False, checkpointing: bool = False) -> float:
-        """Forward and backward: the backward is twice the forward of what is trained, checkpointing runs the blocks' forward again."""
+    def step(self, *, train_vision: bool = False, checkpointing: bool = False, low_rank: bool = False) -> float:
+        """Forward and backward: the backward is twice the forward of what is trained, checkpointing runs the blocks' forward again.
+
+        With LoRA (`low_rank`) the frozen weights have no gradient of their own, so the backward is about one forward.
+        """
         trained = self.language + self.head + (self.vision if train_vision else 0)
-        return self.forward + 2 * trained + (self.language if checkpointing else 0)
+        again = (self.language + (self.vision if train_vision else 0)) if checkpointing else 0
+        return self.forward + (1 if low_rank else 2) * trained + again
 
     def __add__(self, other: "Flops") -> "Flops":
         return Flops(self.vision + other.vision, self.language + other.language, self.head + other.head)
@@ -47,12 +51,14 @@ Run = tuple[int, int]
 
 def pairs(runs: Sequence[Run]) -> int:
     """Visible (query, key) pairs of a tree: each node sees itself causally and its ancestors fully."""
+    return sum(_pairs_by_node(runs))
+
+
+def _pairs_by_node(runs: Sequence[Run]) -> list[int]:
     above: list[int] = []
-    total = 0
-    for length, parent in runs:
+    for _, parent in runs:
         above.append(0 if parent < 0 else above[parent] + runs[parent][0])
-        total += length * (length + 1) // 2 + length * above[-1]
-    return total
+    return [length * (length + 1) // 2 + length * before for (length, _), before in zip(runs, above, strict=True)]
 
 
 def language(config: PretrainedConfig, tokens: float, visible: float, scored: float) -> Flops:
@@ -86,7 +92,9 @@ def _windowed(rows: int, columns: int, side: int) -> int:
     return sum(min(side, rows - r) ** 2 * min(side, columns - c) ** 2 for r in range(0, rows, side) for c in range(0, columns, side))
 
 
-def tree(config: PretrainedConfig, runs: Sequence[Run], *, grid: tuple[int, int], patches: int, scored: int) -> Flops:
+def tree(
+    config: PretrainedConfig, runs: Sequence[Run], *, grid: tuple[int, int], patches: int, scored: int, depths: Sequence[int | None] | None = None
+) -> Flops:
     """One forward over a tree.
 
     Args:
@@ -95,8 +103,18 @@ def tree(config: PretrainedConfig, runs: Sequence[Run], *, grid: tuple[int, int]
         grid: rows and columns of spatial patches before merging.
         patches: distinct temporal patches.
         scored: targets.
+        depths: blocks each node runs through (early exit), None = all.
     """
-    return vision(config, *grid, patches) + language(config, sum(length for length, _ in runs), pairs(runs), scored)
+    return vision(config, *grid, patches) + language_by_node(config, runs, depths, scored)
+
+
+def language_by_node(config: PretrainedConfig, runs: Sequence[Run], depths: Sequence[int | None] | None, scored: int) -> Flops:
+    """The decoder's part of a tree whose nodes may leave early: depths as in `tree`."""
+    blocks = config.get_text_config().num_hidden_layers
+    share = [1.0 if depth is None else min(depth, blocks) / blocks for depth in (depths or [None] * len(runs))]
+    tokens = sum(length * part for (length, _), part in zip(runs, share, strict=True))
+    visible = sum(count * part for count, part in zip(_pairs_by_node(runs), share, strict=True))
+    return language(config, tokens, visible, scored)
 
 
 def rollout(
