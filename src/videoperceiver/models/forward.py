@@ -115,6 +115,16 @@ def score(adapter: Adapter, layout: Layout, hidden: Tensor, trees: Sequence[Tree
     Raises:
         ModelError: a log-probability is NaN or infinite; names the samples.
     """
+    logps, entropy, distributions = score_unchecked(adapter, layout, hidden, trees)
+    if not torch.isfinite(logps).all():
+        bad = layout.target_node[(~torch.isfinite(logps)).nonzero().flatten().tolist()]
+        names = sorted({f"{trees[b].sample_id or f'tree {b}'} node {i}" for b, i in bad.tolist()})
+        raise ModelError(f"log-probabilities are not finite in sample {', '.join(names[:5])}; check the weights, the learning rate and the loss scale")
+    return logps, entropy, distributions
+
+
+def score_unchecked(adapter: Adapter, layout: Layout, hidden: Tensor, trees: Sequence[Tree]) -> tuple[Tensor, Tensor, dict[tuple[int, int], Tensor]]:
+    """`score` without a look at the numbers: on the meta device there are none."""
     origin = torch.from_numpy(layout.target_from).to(hidden.device)
     ids = torch.from_numpy(layout.target_ids).to(hidden.device)
     rows = adapter.decoder.norm(hidden.flatten(0, 1).index_select(0, origin))  # (N, D)
@@ -125,10 +135,6 @@ def score(adapter: Adapter, layout: Layout, hidden: Tensor, trees: Sequence[Tree
     else:
         chunks = [checkpoint(_score_chunk, head, r, i, use_reentrant=False) for r, i in zip(rows.split(size), ids.split(size), strict=True)]
         logps, entropy = (torch.cat(part) for part in zip(*chunks, strict=True))
-    if not torch.isfinite(logps).all():
-        bad = layout.target_node[(~torch.isfinite(logps)).nonzero().flatten().tolist()]
-        names = sorted({f"{trees[b].sample_id or f'tree {b}'} node {i}" for b, i in bad.tolist()})
-        raise ModelError(f"log-probabilities are not finite in sample {', '.join(names[:5])}; check the weights, the learning rate and the loss scale")
     wanted = {(b, i) for b, tree in enumerate(trees) for i, node in enumerate(tree.nodes) if node.distribution}
     distributions = {key: head(rows[_rows_of(layout, key)]).float().log_softmax(-1) for key in sorted(wanted)}
     return logps, entropy, distributions
