@@ -65,6 +65,42 @@ class OptimConfig:
     warmup_share: float = 0.03
     weight_decay: float = 0.0
     clip_norm: float = 1.0
+    ema_decay: float = 0.0  # moving average of the trained weights beside them, e.g. 0.999; 0 = none
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """How a stage is spread over processes, memory and time. A run may be resumed with other values: nothing here changes what is learned beyond rounding,
+    but for the contrastive negatives, which come from one micro-batch."""
+
+    strategy: Literal["auto", "ddp", "fsdp2"] = "auto"  # of several processes; auto: fsdp2 for full fine-tuning, ddp for LoRA
+    micro_tokens: int = 0  # tokens of a micro-batch; clips are ordered by length and packed up to it; 0 = a step at once
+    num_workers: int = 0  # processes that decode the coming steps' clips; 0 = decode when the step needs them
+    prefetch: int = 32  # clips decoded ahead
+    deadline_s: float = 60.0  # a clip that takes a worker longer is rejected
+    memory_mb: int = 2048  # what a worker may allocate for one clip
+    trackers: list[str] = field(default_factory=list)  # tensorboard, trackio, wandb; metrics.jsonl is always written
+
+
+@dataclass(frozen=True)
+class HeldOutConfig:
+    """Periodic evaluation on clips that are not trained on."""
+
+    every: int = 0  # steps; 0 = never
+    manifests: list[str] = field(default_factory=list)  # empty = the training manifests
+    split: str = "validation"
+    clips: int = 64
+    max_new_tokens: int = 16
+    best_by: str = ""  # keep and export the checkpoint where this is largest, e.g. accuracy_full or t2v_r1; empty = the last
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The model folder that a finished run leaves."""
+
+    adapter: bool = False  # with LoRA: the adapter alone, in place of merged weights
+    ema: bool = False  # the averaged weights
+    push_to_hub: str = ""  # name of a private repository, e.g. me/my-model; the key is read from HF_TOKEN
 
 
 @dataclass(frozen=True)
@@ -97,6 +133,9 @@ class SftConfig:
     instruction: str = REFEED_INSTRUCTION
     caption_prompt: str = CAPTION_PROMPT
     operator: str = ""  # empty = the manifest's V'; else made anew with this operator (ablation A: random)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     seed: int = 0
     checkpoint_every: int = 200
     keep_checkpoints: int = 2
@@ -189,6 +228,9 @@ class GrpoConfig:
     clip_eps_high: float | None = None  # upper clip (clip-higher of DAPO); null = clip_eps
     num_iterations: int = 1  # updates on one step's rollouts; the clip acts from the second on
     beta: float = 0.0  # KL to the model that stage 2 started from
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     seed: int = 0
     checkpoint_every: int = 100
     keep_checkpoints: int = 2
