@@ -9,6 +9,8 @@ from typing import Literal
 
 from omegaconf import MISSING
 
+from videoperceiver.errors import ConfigError
+
 REFEED_INSTRUCTION = "Re-answer with attention to fine-grained visual details."
 """Paper 3.3; asked in a share of stage 1's questions too: an instruction the model never saw destroys its answers."""
 
@@ -21,6 +23,7 @@ class DataConfig:
 
     source: str = MISSING  # a folder of videos (with an optional captions.jsonl) or a manifest of samples
     output: str = MISSING
+    frame_fps: float = 0.0  # images a second of clips that are folders of numbered images; 0 = there are none
     split: str = "train"  # given to clips that do not name one
     limit: int = 0  # clips to take; 0 = all
     seed: int = 0
@@ -107,11 +110,17 @@ class ExportConfig:
 class ContrastiveConfig:
     """Equations (4)-(7): the three terms at the tapped blocks, with V' as hard negative."""
 
-    weight: float = 0.1  # lambda, eq. (7); 0 = plain fine-tuning
+    weight: float = 0.1  # lambda, eq. (7) (paper); 0 = plain fine-tuning
+    schedule: Literal["constant", "linear", "cosine"] = "constant"  # of lambda; the others fall to 0 over the run
+    warmup_share: float = 0.0  # of the steps, over which lambda rises from 0
+    vv: float = 1.0  # weight of eq. (4), V against its second view; 0 = not computed
+    tv: float = 1.0  # weight of eq. (5), keywords against videos
+    vt: float = 1.0  # weight of eq. (6), video against keywords
     tau: float = 0.07
     tap_blocks: list[int] = field(default_factory=lambda: [16])
-    view_dropout: float = 0.1  # second view of eq. (4): on the projected video tokens
-    terms: list[str] = field(default_factory=lambda: ["vv", "tv", "vt"])
+    mask_same_keywords: bool = True  # rows with the same keywords are not each other's negatives; false = literal
+    queue_size: int = 0  # past rows that serve as further negatives; 0 = the batch alone
+    view_dropout: float = 0.1  # of the second view of eq. (4)
 
 
 @dataclass(frozen=True)
@@ -238,19 +247,78 @@ class GrpoConfig:
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
-    """Evaluation of one model on one manifest, under several conditions."""
+class BenchmarkConfig:
+    """A public benchmark in place of a manifest. What overrides its protocol is listed in the result and part of the digest; 0 = the protocol's own."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    manifest: str = MISSING
+    name: str = ""  # of evaluation.benchmarks.BENCHMARKS; empty = the manifest's questions
+    annotations: str = ""  # the official file, or the folder it lies in
+    videos: str = ""  # folder of the videos under their official names; empty = not needed (engine "file", condition "text")
+    strict: bool = False  # a missing video, a broken row or a wrong number of questions fails the run before it begins
+    num_frames: int = 0  # evenly spread
+    fps: float = 0.0
+    max_frames: int = 0
+    max_pixels: int = 0  # of a frame
+    caption_metrics: list[str] = field(default_factory=lambda: ["rouge"])  # also: meteor, meteor-coco, cider, spice, comet
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Who answers: the checkpoint in this process, a server that speaks the OpenAI chat format (vLLM, closed models), or a file of answers."""
+
+    kind: Literal["tree", "endpoint", "file"] = "tree"
+    answers: str = ""  # of kind "file": JSON lines of {"sample", "question", "completion"}, "condition" where it is not "full"
+    base_url: str = ""  # of kind "endpoint", up to "/v1"; empty = OPENAI_BASE_URL. The key comes from OPENAI_API_KEY alone
+    media: Literal["frames", "video"] = "frames"  # JPEG images with their times in words, or one MP4
+    num_parallel: int = 8  # requests in flight
+    timeout_s: float = 120.0
+    max_retries: int = 5
+    token_budget: int = 100_000_000  # no request is sent once this many were spent
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """How V' is made for clips that bring none: stage 0's functions, from each question's own words."""
+
+    keywords: Literal["question", "spacy", "endpoint", "transformers"] = "spacy"  # question: its text and options as they are
+    relevance: Literal["motion", "proxy", "clip", "siglip2", "blip2"] = "proxy"
+    relevance_model: str = ""  # id or folder, for the transformers backends
+    operator: Literal["hold", "predecessor", "random", "shuffle", "reverse", "freeze", "blank"] = "hold"
+    prominence: float = 0.25  # of the score range
+    rel_height: float = 0.4  # of the score range
+
+
+CONDITIONS = ("full", "degraded", "shuffled", "blank", "text")
+"""What a model may see: V, V', V's frames in another order, grey frames, the question alone."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Evaluation of one model on one manifest or public benchmark, under several conditions."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)  # at an endpoint, model.path is the server's name of it
+    benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
+    manifest: str = ""  # a manifest's own questions; leave empty where benchmark.name is given
     output: str = MISSING
-    split: str = "test"  # empty = all
-    conditions: list[str] = field(default_factory=lambda: ["full", "degraded"])  # also: shuffled, blank
+    split: str = "test"  # of a manifest; empty = all
+    conditions: list[str] = field(default_factory=lambda: ["full", "degraded"])  # of CONDITIONS
+    prompt: Literal["direct", "reasoning"] = "direct"  # reasoning: an instruction to think first is appended
+    num_samples: int = 1  # answers a question; more than one are drawn at `temperature`, their scores averaged
+    temperature: float = 0.0  # 0 = greedy
     batch_size: int = 16  # clips
-    max_new_tokens: int = 64
+    max_new_tokens: int = 0  # 0 = the benchmark's, 64 for a manifest, 1,024 at least for prompt=reasoning
     limit: int = 0  # clips; 0 = all
-    seed: int = 0  # of the shuffled control and the bootstrap
+    seed: int = 0  # of the shuffled control, of drawn answers and of the bootstrap
     max_reject_rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.conditions if name not in CONDITIONS]:
+            raise ConfigError(f"conditions has {unknown[0]!r}, expected some of {', '.join(CONDITIONS)}")
+        if not self.conditions or len(set(self.conditions)) < len(self.conditions):
+            raise ConfigError(f"conditions is {list(self.conditions)}, expected each of {', '.join(CONDITIONS)} at most once and at least one")
+        if self.num_samples < 1 or (self.num_samples > 1 and self.temperature <= 0):
+            raise ConfigError(f"num_samples is {self.num_samples} at temperature {self.temperature}: expected 1, or more at a temperature above 0")
 
 
 @dataclass(frozen=True)
