@@ -95,6 +95,34 @@ def test_the_seed_decides(qwen, make_clip):
     assert len({tuple(ids) for ids in first[:4]}) > 1
 
 
+def test_a_leaf_with_its_own_seed_does_not_depend_on_its_company(qwen, make_clip):
+    sharpen(qwen)
+    trees, leaves = planted(qwen, [make_clip(), make_clip(1)])
+    settings = {"num_generations": 3, "max_new_tokens": 8}
+    seeds = [[11, 12, 13], [21, 22]]
+    together = generate(qwen, trees, leaves, **settings, seed=seeds)
+    for tree, own, own_seeds, drawn in zip(trees, leaves, seeds, together, strict=True):
+        for leaf, seed, expected in zip(own, own_seeds, drawn, strict=True):
+            [[alone]] = generate(qwen, [tree], [[leaf]], **settings, seed=[[seed]])
+            assert [c.token_ids.tolist() for c in alone] == [c.token_ids.tolist() for c in expected]
+    assert len({tuple(c.token_ids.tolist()) for leaf in together[0] for c in leaf}) > 3  # neither leaves nor generations repeat each other
+
+
+def test_own_seeds_draw_from_the_same_distribution(qwen, make_clip):
+    head = torch.nn.Linear(128, len(qwen.tokenizer), bias=True)
+    with torch.no_grad():
+        head.weight.zero_(), head.bias.fill_(-30.0)
+        head.bias[[20, 21, 22]] = torch.tensor([0.6, 0.3, 0.1]).log()
+    qwen.adapter.model.lm_head = head
+    trees, [leaves] = planted(qwen, [make_clip()])
+    [[drawn]] = generate(qwen, trees, [leaves[:1]], num_generations=1000, max_new_tokens=4, seed=[[7]])
+    tokens = np.concatenate([c.token_ids for c in drawn])
+    shares = [(tokens == token).mean() for token in (20, 21, 22)]
+    assert shares == pytest.approx([0.6, 0.3, 0.1], abs=0.03)  # 4,000 draws: four standard errors
+    assert len(tokens) == 4000
+    assert np.mean(tokens[:-1] == tokens[1:]) == pytest.approx(0.36 + 0.09 + 0.01, abs=0.04)  # one after another independent
+
+
 def test_training_mode_and_gradients_are_left_as_they_were(qwen, make_clip):
     trees, leaves = planted(qwen.train(), [make_clip()])
     generate(qwen, trees, leaves, num_generations=1, max_new_tokens=2, seed=0)

@@ -18,6 +18,9 @@ from videoperceiver.models.tree import Tree
 
 # Shape suffixes: B trees, Q completions a tree (padded), N completions in all = B * Q, P prefix tokens a tree (padded), V vocabulary.
 
+Seed = int | Sequence[Sequence[int]]
+"""One seed of all that is drawn, or one for each tree's leaves: a leaf's completions then do not depend on what else is drawn with them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Completion:
@@ -47,7 +50,7 @@ def generate(
     max_new_tokens: int,
     temperature: float = 1.0,
     top_p: float = 1.0,
-    seed: int,
+    seed: Seed,
 ) -> list[list[list[Completion]]]:
     """Sample completions.
 
@@ -59,7 +62,7 @@ def generate(
         max_new_tokens: longest completion.
         temperature: 0 = greedy.
         top_p: sample from the smallest set of tokens with this much probability.
-        seed: the same seed and arguments give the same completions.
+        seed: the same seed and arguments give the same completions; see `Seed`.
 
     Returns:
         Completions by tree, leaf and generation.
@@ -67,7 +70,7 @@ def generate(
     training = backbone.training
     backbone.eval()
     try:
-        sampler = _Sampler(backbone, temperature, top_p, seed)
+        sampler = _Sampler(backbone, temperature, top_p, seed, num_generations, max_new_tokens)
         pruned, at = zip(*(_prune(tree, wanted) for tree, wanted in zip(trees, leaves, strict=True)), strict=True)
         state, logits, position = _prefill(backbone, pruned, at, num_generations)
         tokens, logps = _decode(backbone, state, sampler, logits, position, max_new_tokens)
@@ -86,21 +89,34 @@ def stop_ids(backbone: Backbone) -> list[int]:
 class _Sampler:
     """Draws tokens; media tokens are never drawn, because a completion that holds one cannot be read again."""
 
-    def __init__(self, backbone: Backbone, temperature: float, top_p: float, seed: int):
+    def __init__(self, backbone: Backbone, temperature: float, top_p: float, seed: Seed, copies: int, max_new_tokens: int):
         self.temperature, self.top_p = temperature, top_p
-        self.generator = torch.Generator(backbone.device).manual_seed(seed)
+        self.generator = torch.Generator(backbone.device)
+        self.uniform: Tensor | None = None
+        if isinstance(seed, int):
+            self.generator.manual_seed(seed)
+        else:
+            self.uniform = torch.from_numpy(_uniform(seed, copies, max_new_tokens)).to(backbone.device)
         self.media = torch.tensor(backbone.adapter.media_ids, device=backbone.device)
         self.stops = torch.tensor(stop_ids(backbone), device=backbone.device)
 
-    def __call__(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, V) -> tokens (N,) and their untouched log-probabilities (N,)."""
+    def __call__(self, logits: Tensor, who: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """Logits (N, V) of the completions `who` (N,) -> their tokens (N,) number `step` and the untouched log-probabilities (N,)."""
         logps = logits.float().log_softmax(-1)
         allowed = logits.float().index_fill(1, self.media, float("-inf"))
         if self.temperature == 0:
             tokens = allowed.argmax(-1)
         else:
-            tokens = torch.multinomial(self._nucleus((allowed / self.temperature).softmax(-1)), 1, generator=self.generator).squeeze(1)
+            tokens = self._draw(self._nucleus((allowed / self.temperature).softmax(-1)), who, step)
         return tokens, logps.gather(1, tokens[:, None]).squeeze(1)
+
+    def _draw(self, probabilities: Tensor, who: Tensor, step: int) -> Tensor:
+        if self.uniform is None:
+            return torch.multinomial(probabilities, 1, generator=self.generator).squeeze(1)
+        cumulative = probabilities.double().cumsum(-1)  # (N, V)
+        total = cumulative[:, -1]
+        level = torch.minimum(self.uniform[who, step] * total, torch.nextafter(total, torch.zeros_like(total)))
+        return torch.searchsorted(cumulative, level[:, None], right=True).squeeze(1)  # the first token that reaches above the level
 
     def _nucleus(self, probabilities: Tensor) -> Tensor:
         if self.top_p >= 1:
@@ -108,6 +124,16 @@ class _Sampler:
         ordered, index = probabilities.sort(-1, descending=True)
         ordered[ordered.cumsum(-1) - ordered >= self.top_p] = 0  # keep every token before which less than top_p was collected
         return torch.zeros_like(probabilities).scatter_(1, index, ordered)
+
+
+def _uniform(seeds: Sequence[Sequence[int]], copies: int, max_new_tokens: int) -> np.ndarray:
+    """(N, max_new_tokens) float64 in [0, 1): a number for each token of each completion, from its leaf's own stream."""
+    width = max(map(len, seeds))
+    uniform = np.zeros((len(seeds), width, copies, max_new_tokens))
+    for b, own in enumerate(seeds):
+        for i, seed in enumerate(own):
+            uniform[b, i] = np.random.default_rng(seed).random((copies, max_new_tokens))
+    return uniform.reshape(-1, max_new_tokens)
 
 
 def _prune(tree: Tree, leaves: Sequence[int]) -> tuple[Tree, list[int]]:
@@ -169,7 +195,7 @@ def _decode(backbone: Backbone, state: Decode, sampler: _Sampler, logits: Tensor
     logps = torch.zeros((total, max_new_tokens), device=logits.device)
     who = torch.arange(total, device=logits.device)  # completion of each row that still steps
     for step in range(max_new_tokens):
-        drawn, drawn_logps = sampler(logits)
+        drawn, drawn_logps = sampler(logits, who, step)
         alive = state.alive
         tokens[who[alive], step], logps[who[alive], step] = drawn[alive], drawn_logps[alive]
         state.alive = alive & ~torch.isin(drawn, sampler.stops)

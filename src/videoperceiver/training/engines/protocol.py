@@ -7,7 +7,7 @@ import numpy as np
 
 from videoperceiver.errors import EngineError
 from videoperceiver.models.backbone import Backbone
-from videoperceiver.models.generate import Completion
+from videoperceiver.models.generate import Completion, Seed
 from videoperceiver.models.tree import Tree
 
 Drawn = list[list[list[Completion]]]
@@ -32,7 +32,7 @@ class RolloutEngine(Protocol):
         max_new_tokens: int,
         temperature: float = 1.0,
         top_p: float = 1.0,
-        seed: int,
+        seed: Seed,
     ) -> Drawn:
         """Completions of the trees' leaves, with the arguments and results of `models.generate.generate`.
 
@@ -56,7 +56,9 @@ class RolloutEngine(Protocol):
         ...
 
 
-def check_completions(drawn: Sequence[Completion], media_ids: Sequence[int], stop_ids: Sequence[int], max_new_tokens: int, vocabulary: int, engine: str) -> None:
+def check_completions(
+    drawn: Sequence[Completion], media_ids: Sequence[int], stop_ids: Sequence[int], max_new_tokens: int, vocabulary: int, engine: str
+) -> None:
     """Refuses what no policy can be trained on.
 
     Args:
@@ -79,7 +81,9 @@ def check_completions(drawn: Sequence[Completion], media_ids: Sequence[int], sto
         if len(media := np.intersect1d(ids, media_ids)):
             raise EngineError(engine, f"completion {i} holds the media token {media[0]}, expected none: media tokens must be suppressed when sampling")
         if np.isin(ids[:-1], stop_ids).any():
-            raise EngineError(engine, f"completion {i} goes on after a stop token, expected it to end there; the engine's stop tokens differ from ours {stop_ids}")
+            raise EngineError(
+                engine, f"completion {i} goes on after a stop token, expected it to end there; the engine's stop tokens differ from ours {stop_ids}"
+            )
         if logps.shape != ids.shape or not np.isfinite(logps).all():
             raise EngineError(
                 engine, f"completion {i} has log-probabilities of shape {logps.shape} with {int((~np.isfinite(logps)).sum())} not finite, expected {ids.shape}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from videoperceiver.models.backbone import Backbone
-from videoperceiver.models.generate import generate
+from videoperceiver.models.generate import Seed, generate
 from videoperceiver.models.tree import Tree
 from videoperceiver.training.engines.protocol import Drawn
 
@@ -29,7 +29,7 @@ class TreeEngine:
         max_new_tokens: int,
         temperature: float = 1.0,
         top_p: float = 1.0,
-        seed: int,
+        seed: Seed,
     ) -> Drawn:
         """See `RolloutEngine.sample`."""
         return generate(
