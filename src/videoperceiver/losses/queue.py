@@ -1,5 +1,7 @@
 """A first-in first-out memory of past representations, for batches too small to hold enough negatives."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
@@ -39,11 +41,11 @@ class NegativeQueue:
         old = self._rows or {name: rows[:0] for name, rows in new.items()}
         self._rows = {name: torch.cat([old[name].to(rows.device), rows.detach()])[-self.size :] for name, rows in new.items()}
 
-    def negatives(self) -> Negatives | None:
-        """What `contrastive_losses` takes; None while the queue is empty."""
+    def negatives(self, device: torch.device | str | None = None) -> Negatives | None:
+        """What `contrastive_losses` takes, on that device; None while the queue is empty."""
         if self._rows is None:
             return None
-        rows = self._rows
+        rows = {name: kept.to(device) for name, kept in self._rows.items()}
         has_text = rows["has_text"]
         return Negatives(rows["video"], rows["degraded"][rows["has_degraded"]], rows["text"][has_text], rows["ids"], rows["ids"][has_text])
 
@@ -54,3 +56,28 @@ class NegativeQueue:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over a saved queue; more rows than `size` are cut to the newest."""
         self._rows = {name: rows[-self.size :] for name, rows in state.items()} if state else None
+
+
+class Queues:
+    """A queue for each tapped block; without any where `size` is 0, so that callers need not ask.
+
+    Args:
+        size: rows kept a block; 0 = none.
+        blocks: the tapped blocks.
+    """
+
+    def __init__(self, size: int, blocks: Sequence[int]):
+        self._queues = {block: NegativeQueue(size) for block in blocks} if size else {}
+
+    def __getitem__(self, block: int) -> NegativeQueue | None:
+        return self._queues.get(block)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Flat names and tensors on the CPU, for a safetensors file; empty while nothing was pushed."""
+        return {f"{block}.{name}": rows.cpu().contiguous() for block, queue in self._queues.items() for name, rows in queue.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what was saved for these blocks."""
+        for block, queue in self._queues.items():
+            head = f"{block}."
+            queue.load_state_dict({name.removeprefix(head): rows for name, rows in state.items() if name.startswith(head)})
