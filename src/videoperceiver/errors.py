@@ -10,6 +10,7 @@ VideoPerceiverError           anything this package raises on purpose (the CLI p
 ├── ManifestError             a manifest is malformed, of another version, or leaves its root
 └── SampleError               one sample is bad: recorded in rejects.jsonl, the run goes on
     ├── VideoReadError        its media cannot be read
+    ├── RewardError           a reward rule failed on one of its completions
     └── BudgetError           it does not fit a budget (tokens, memory, time); media are never truncated
 """
 
@@ -91,6 +92,10 @@ def _rebuild_sample_error(cls: type[SampleError], reason: str, path: str | None,
 
 class VideoReadError(SampleError):
     """Media that cannot be read."""
+
+
+class RewardError(SampleError):
+    """A reward rule failed on one completion, which is then left out of the loss."""
 
 
 class BudgetError(SampleError):

@@ -88,10 +88,23 @@ def test_capped_kl_pushes_apart_until_the_cap():
         capped_kl(target, target, cap=0.0)
 
 
+def test_capped_kl_of_whole_answers_by_hand():
+    """Token KLs .1927, 0 | .1927, .1927: answers of .1927 and .3854 against a cap of .3; single tokens would leave three of four below it."""
+    kl = 0.8 * math.log(1.6) + 0.2 * math.log(0.4)
+    full, degraded = log([0.8, 0.2], [0.5, 0.5], [0.8, 0.2], [0.8, 0.2]), log(*[[0.5, 0.5]] * 4)
+    got = capped_kl(full, degraded, cap=0.3, answer=torch.tensor([0, 0, 1, 1]))
+    assert got.item() == pytest.approx((0.3 - kl) / 2, rel=1e-5)
+    assert capped_kl(full, degraded, cap=0.3).item() == pytest.approx((3 * (0.3 - kl) + 0.3) / 4, rel=1e-5)
+    degraded = torch.zeros(2, 2, requires_grad=True)
+    capped_kl(full[:2], degraded.log_softmax(1), cap=0.1, answer=torch.tensor([0, 0])).backward()
+    assert degraded.grad.abs().sum() == 0  # the first token has told them apart; the second may stay as it is
+
+
 def test_no_rows_is_zero_with_a_graph():
     empty = torch.zeros(0, 4, requires_grad=True)
     no_ids = torch.zeros(0, 2, dtype=torch.long)
     total = uniform_on_degraded(empty, no_ids) + product_of_experts(empty, empty, no_ids[:, 0]) + capped_kl(empty, empty, 1.0)
+    total = total + capped_kl(empty, empty, 1.0, answer=no_ids[:, 0])
     total.backward()
     assert total.item() == 0.0
     assert empty.grad.shape == (0, 4)

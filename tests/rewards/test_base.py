@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from videoperceiver.errors import ConfigError
+from videoperceiver.errors import ConfigError, RewardError
 from videoperceiver.rewards.base import BaseReward, fluency, length, load_rule, plain_format, reasoned_format
 from videoperceiver.types import Question
 
@@ -96,8 +96,45 @@ def test_bad_weights():
         BaseReward({"length": math.nan})
 
 
-def test_what_a_rule_raises_is_not_swallowed(tmp_path):
+def test_what_a_rule_raises_is_told_with_its_completion_and_never_swallowed(tmp_path):
     rules = tmp_path / "broken.py"
-    rules.write_text("def rule(completion, question):\n    return 1 / 0\n")
-    with pytest.raises(ZeroDivisionError):
+    rules.write_text("def rule(completion, question):\n    return 1 / 0\n\ndef text(completion, question):\n    return 'good'\n")
+    with pytest.raises(RewardError, match=r"raised ZeroDivisionError: division by zero, for the completion 'B' of 'q1'"):
         BaseReward({f"{rules}:rule": 1.0})("B", CLOSED)
+    with pytest.raises(RewardError, match="could not convert string to float: 'good'"):
+        BaseReward({f"{rules}:text": 1.0})("B", CLOSED)
+
+
+@pytest.mark.parametrize("value", ["2.0", "-0.1", "float('inf')"])
+def test_a_rule_outside_its_range_is_refused(tmp_path, value):
+    rules = tmp_path / "wide.py"
+    rules.write_text(f"def rule(completion, question):\n    return {value}\n")
+    with pytest.raises(RewardError, match="expected 0 to 1 or NaN"):
+        BaseReward({"format": 1.0, f"{rules}:rule": 1.0})("B", CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def rule(completion:\n", "importing .* raised SyntaxError"),
+        ("import no_such_package\n", "importing .* raised ModuleNotFoundError: No module named 'no_such_package'"),
+        ("raise RuntimeError('licence')\n", "importing .* raised RuntimeError: licence"),
+        ("def rule(completion):\n    return 1.0\n", r"rule\(completion\) does not take two arguments; define it as \(completion: str, question: Question\)"),
+    ],
+)
+def test_a_rule_that_cannot_be_used_is_refused_before_the_run(tmp_path, source, message):
+    rules = tmp_path / "rules.py"
+    rules.write_text(source)
+    with pytest.raises(ConfigError, match=message):
+        load_rule(f"{rules}:rule")
+
+
+def test_the_example_is_a_rule_by_path_and_by_module():
+    by_path, by_module = load_rule("examples/custom_reward.py:names_a_time"), load_rule("examples.custom_reward:names_a_time")
+    when = Question("q", "When?", "3.2 s", "time", "when")
+    for text, expected in (("At 3.2 s.", 1.0), ("Some time between 2 s and 4 s.", 0.0)):
+        assert by_path(text, when) == by_module(text, when) == expected
+    assert math.isnan(by_path("At 3.2 s.", CLOSED))
+    reward = BaseReward({"format": 1.0, "examples/custom_reward.py:names_a_time": 1.0})
+    assert reward("It does not.", when) == pytest.approx(0.5)
+    assert reward("2", CLOSED) == 1.0  # the rule abstains

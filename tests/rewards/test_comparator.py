@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from videoperceiver.rewards.comparator import comparative_rewards, needs_refeed, no_signal, statistics
+from videoperceiver.rewards.comparator import comparative_rewards, needs_refeed, no_signal, statistics, temporal_bonus
 
 NAN = math.nan
 #                   both right, only V, only V', both wrong, V unscored, V' unscored
@@ -68,3 +68,10 @@ def test_statistics_of_nothing_scored_are_nan_and_not_zero():
 def test_refuses_groups_that_do_not_belong_together():
     with pytest.raises(ValueError, match="same B"):
         comparative_rewards(torch.zeros(2, 3), torch.zeros(1, 3))
+
+
+def test_the_bonus_of_t_grpo_by_hand():
+    # right shares on V and V': .5 against .5 (kept: .5 >= .8 x .5), .5 against .75 (lost: .5 < .6), .5 against nothing
+    q = torch.tensor([[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 1.0, NAN]])
+    q_degraded = torch.tensor([[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.0], [NAN] * 4])
+    assert temporal_bonus(q, q_degraded, 0.3).tolist() == [[pytest.approx(0.3), 0.0, pytest.approx(0.3), 0.0], [0.0] * 4, [0.0] * 4]

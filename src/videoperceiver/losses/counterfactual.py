@@ -44,7 +44,7 @@ def product_of_experts(log_probs: Tensor, degraded_log_probs: Tensor, targets: T
     return losses.sum() / max(len(targets), 1)
 
 
-def capped_kl(log_probs: Tensor, degraded_log_probs: Tensor, cap: float) -> Tensor:
+def capped_kl(log_probs: Tensor, degraded_log_probs: Tensor, cap: float, answer: Tensor | None = None) -> Tensor:
     """Margin loss max(0, cap - KL(pi(V) || pi(V'))), for answers without a class; 0 once the two differ by `cap` nats.
 
     Detach `log_probs` to move V' alone; otherwise both distributions move apart.
@@ -52,13 +52,17 @@ def capped_kl(log_probs: Tensor, degraded_log_probs: Tensor, cap: float) -> Tens
     Args:
         log_probs: (N, V) log-softmax on V.
         degraded_log_probs: (N, V) log-softmax on V' at the same tokens.
-        cap: nats a token, above 0.
+        cap: nats a row, above 0; with `answer`, nats an answer.
+        answer: (N,) long, which answer a token belongs to, numbered from 0. The KL of an answer is then the sum over its tokens, so that tokens which V
+            tells nothing about ("the", the end of turn) are not driven apart.
 
     Returns:
-        Scalar, the mean over rows; 0 (with a graph) without rows.
+        Scalar, the mean over rows or answers; 0 (with a graph) without any.
     """
     if cap <= 0:
         raise ValueError(f"cap is {cap}, expected above 0: at 0 the term is 0 everywhere")
     log_p, log_q = log_probs.float(), degraded_log_probs.float()
     kl = (log_p.exp() * (log_p - log_q)).sum(dim=1)
-    return (cap - kl).clamp(min=0).sum() / max(len(log_p), 1)
+    if answer is not None:
+        kl = kl.new_zeros(int(answer.max()) + 1 if len(answer) else 0).index_add(0, answer, kl)
+    return (cap - kl).clamp(min=0).sum() / max(len(kl), 1)

@@ -1,11 +1,12 @@
 """The base reward r_b of paper 3.3: surface rules on length, format and fluency, and rules of one's own.
 
-A rule is a function (completion, question) -> float in [0, 1]; NaN abstains. What a rule raises is not caught here: the
-training loop turns it into a NaN reward for that completion and counts it.
+A rule is a function (completion, question) -> float in [0, 1]; NaN abstains. What a rule raises becomes a RewardError: the
+training loop records it, leaves that completion out of the loss and counts it; it is never read as 0.
 """
 
 import importlib
 import importlib.util
+import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -13,10 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from videoperceiver.errors import ConfigError
+from videoperceiver.errors import ConfigError, RewardError
 from videoperceiver.types import Question
 
 Rule = Callable[[str, Question], float]
+
+SIGNATURE = "(completion: str, question: Question) -> float"
 
 MAX_WORDS_CLOSED = 8
 MIN_WORDS_OPEN, MAX_WORDS_OPEN = 5, 120
@@ -71,11 +74,28 @@ def load_rule(name: str) -> Rule:
     where, colon, attribute = name.rpartition(":")
     if not colon:
         raise ConfigError(f"base reward {name!r} is unknown, expected one of {', '.join(RULES)} or your own as 'package.module:function' or 'file.py:function'")
-    module = _load_file(Path(where)) if where.endswith(".py") else _load_module(where)
+    try:
+        module = _load_file(Path(where)) if where.endswith(".py") else _load_module(where)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"base reward {name!r}: importing {where} raised {type(error).__name__}: {error}; mend it, or leave the rule out") from error
     rule = getattr(module, attribute, None)
     if not callable(rule):
-        raise ConfigError(f"base reward {name!r}: {where} has no function {attribute!r}; define it as (completion: str, question: Question) -> float")
+        raise ConfigError(f"base reward {name!r}: {where} has no function {attribute!r}; define it as {SIGNATURE}")
+    if not _takes_two(rule):
+        raise ConfigError(f"base reward {name!r}: {attribute}{inspect.signature(rule)} does not take two arguments; define it as {SIGNATURE}")
     return cast(Rule, rule)
+
+
+def _takes_two(rule: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(rule).bind("", None)
+    except TypeError:
+        return False
+    except ValueError:  # built into the interpreter, tells nothing of its arguments
+        return True
+    return True
 
 
 def _load_module(where: str) -> ModuleType:
@@ -98,6 +118,16 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
+def _ask(name: str, rule: Rule, completion: str, question: Question) -> float:
+    try:
+        value = float(rule(completion, question))
+    except Exception as error:
+        raise RewardError(f"base reward {name!r} raised {type(error).__name__}: {error}, for the completion {completion[:200]!r} of {question.id!r}") from error
+    if not (math.isnan(value) or 0 <= value <= 1):
+        raise RewardError(f"base reward {name!r} returned {value}, expected 0 to 1 or NaN, for the completion {completion[:200]!r} of {question.id!r}")
+    return value
+
+
 class BaseReward:
     """The weighted mean of rules.
 
@@ -117,8 +147,12 @@ class BaseReward:
         self._rules = [(name, load_rule(name), weight) for name, weight in weights.items()]
 
     def parts(self, completion: str, question: Question) -> dict[str, float]:
-        """Each rule's value by name, for logs."""
-        return {name: float(rule(completion, question)) for name, rule, _ in self._rules}
+        """Each rule's value by name.
+
+        Raises:
+            RewardError: a rule raised, or returned something else than a number in [0, 1] or NaN.
+        """
+        return {name: _ask(name, rule, completion, question) for name, rule, _ in self._rules}
 
     def __call__(self, completion: str, question: Question) -> float:
         """The weighted mean of the rules that do not abstain; NaN if all do."""

@@ -11,6 +11,9 @@ from torch import Tensor
 RIGHT = 0.5
 """Q from here on counts as right in statistics (closed questions have 0 or 1, entailment a probability)."""
 
+T_GRPO_SHARE = 0.8
+"""Of T-GRPO: its mu."""
+
 
 def _partner(q: Tensor, q_degraded: Tensor) -> Tensor:
     """(B, G): y'_i of the same index where the groups are equally large, else the mean over the scored V' completions."""
@@ -32,6 +35,21 @@ def comparative_rewards(q: Tensor, q_degraded: Tensor) -> Tensor:
         (B, G) in [-1, 1], NaN where either side is.
     """
     return q - _partner(q, q_degraded)
+
+
+def temporal_bonus(q: Tensor, q_degraded: Tensor, bonus: float) -> Tensor:
+    """T-GRPO's reward for using the order of frames (Video-R1, arXiv 2503.21776), the rival to eq. (8): V' is then the shuffled clip.
+
+    Args:
+        q: (B, G) Q on V, NaN where unscored.
+        q_degraded: (B, G') Q on V'.
+        bonus: what a right answer gets more, where the group does at least `T_GRPO_SHARE` as well as the one on V'.
+
+    Returns:
+        (B, G): `bonus` or 0; 0 where Q is NaN or a side has no score.
+    """
+    better = q.nanmean(dim=1, keepdim=True) >= T_GRPO_SHARE * q_degraded.nanmean(dim=1, keepdim=True)  # (B, 1), False for NaN
+    return bonus * (better & (q >= RIGHT)).to(q.dtype)
 
 
 def needs_refeed(q: Tensor, q_degraded: Tensor, when: Literal["wrong", "literal"] = "wrong") -> Tensor:
