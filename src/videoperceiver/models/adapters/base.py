@@ -115,6 +115,15 @@ class Adapter(ABC):
             encode: the tokenizer.
         """
 
+    def told_times(self, t_s: np.ndarray) -> dict[str, Any]:
+        """Video metadata that makes a processor of this family tell the patches' times (patches, frames_per_patch) as `spell` does."""
+        return {"fps": 1.0, "frames_indices": t_s.reshape(-1).tolist()}  # one frame a second, so that index / fps is the clip's own time
+
+    def second_per_grid(self, t_s: np.ndarray) -> float | None:
+        """Seconds of a temporal patch, None where the family has no such number."""
+        del t_s
+        return None
+
     def time_loss(self, t_s: np.ndarray) -> str | None:
         """What of the clip's times (T,) the family's format cannot express, None if nothing is lost."""
         del t_s

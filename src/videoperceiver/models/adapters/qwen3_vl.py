@@ -16,8 +16,7 @@ class Qwen3VLAdapter(QwenVision):
         return len(self.model.config.vision_config.deepstack_visual_indexes)
 
     def spell(self, text: str, t_s: np.ndarray, height_px: int, width_px: int, encode: Encode) -> VideoTokens:
-        # one frame a second, so that the processor's index / fps is the clip's own time
-        metadata = VideoMetadata(total_num_frames=t_s.size, fps=1.0, frames_indices=t_s.reshape(-1).tolist())
+        metadata = VideoMetadata(total_num_frames=t_s.size, **self.told_times(t_s))
         return self._spell(text, [len(t_s), *self.grid(height_px, width_px)], encode, metadata)
 
     def time_loss(self, t_s: np.ndarray) -> str | None:
