@@ -15,6 +15,8 @@ QuestionKind = Literal["choice", "number", "yes_no", "time", "order", "word", "o
 
 BLANK = -1
 """Source index of a frame that shows nothing (operator `blank`)."""
+BLANK_LEVEL = 127
+"""Grey level of such a frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +116,7 @@ class Sample:
         event_share: (before, after sparsification) share of frames inside events, None without events.
         seed: the seed its random choices derive from.
         tags: free labels for slicing results (e.g. cue="agree"), never shown to a model.
+        frame_fps: images a second where `video` is a folder of images; None for a video file.
     """
 
     id: str
@@ -132,3 +135,4 @@ class Sample:
     event_share: tuple[float, float] | None = None
     seed: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
+    frame_fps: float | None = None

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from videoperceiver.config import load
 from videoperceiver.data import build, manifest, prepare
+from videoperceiver.data.check import candidates, check
+from videoperceiver.data.clips import ClipStore
+from videoperceiver.data.pixels import content_hash
 from videoperceiver.errors import ManifestError, RunError
 from videoperceiver.stages import DataConfig
 from videoperceiver.types import Sample, Span
@@ -125,3 +129,46 @@ def test_a_clip_that_needs_too_many_frames_is_refused_not_cut(folder, tmp_path):
     run = build.run(config_of(folder, tmp_path / "out", "max_frames=4", "max_reject_rate=1"))
     assert len(run.rejects()) == 2
     assert "4" in run.rejects()[0]["reason"]
+
+
+@pytest.fixture
+def frame_folders(tmp_path) -> Path:
+    """MM-AU's layout: numbered images from 1 below a folder a clip; no file says their rate."""
+    for name, at in (("1/000001/images", 10), ("1/000002/images", 20)):
+        target = tmp_path / "frames" / name
+        target.mkdir(parents=True)
+        for number, pixels in enumerate(drawn(at, 30), start=1):
+            Image.fromarray(pixels).save(target / f"{number:06d}.png")
+    return tmp_path / "frames"
+
+
+def test_folders_of_images_keep_their_rate_down_to_training(frame_folders, tmp_path):
+    line = {"file": "1/000002/images", "frame_fps": 5, "events": [{"start": 4.0, "end": 4.6}]}
+    (frame_folders / "captions.jsonl").write_text(json.dumps(line) + "\n")
+    run = build.run(config_of(frame_folders, tmp_path / "out", "frame_fps=10"))
+    path = run.folder / "manifest.parquet"
+    first, second = manifest.read(path)
+    assert [(s.id, s.frame_fps) for s in (first, second)] == [("1/000001/images", 10), ("1/000002/images", 5)]
+    assert first.t_s[-1] <= 2.9 < second.t_s[-1] <= 5.8
+    assert {second.t_s[i] for i in second.keyframes_idx} <= {4.0, 4.2, 4.4, 4.6}
+    assert first.sha256 == content_hash(frame_folders / "1/000001/images")
+    store = ClipStore([path], lambda frames: frames)
+    for sample, at in ((first, 10), (second, 20)):
+        clip = store.clip(sample)
+        assert tuple(clip.t_s.tolist()) == sample.t_s
+        shown = np.rint(clip.t_s * sample.frame_fps).astype(int)
+        np.testing.assert_array_equal(clip.frames, drawn(at, 30)[shown])
+    (again,) = (v for v in check(candidates(path, fps=4)[0], num_workers=1) if v.name == second.id)
+    assert (again.problem, again.num_frames) == (None, len(second.t_s))
+
+
+def test_folders_of_images_without_a_rate_are_never_guessed_at(frame_folders, tmp_path, clip_file, caplog):
+    with pytest.raises(ManifestError, match="no video, but 2 folders of images; say how many images a second they hold: frame_fps"):
+        build.run(config_of(frame_folders, tmp_path / "out"))
+    clip_file(drawn(20), 16, name="frames/a.mp4")
+    run = build.run(config_of(frame_folders, tmp_path / "mixed"))
+    assert [s.id for s in manifest.read(run.folder / "manifest.parquet")] == ["a.mp4"]
+    assert "2 folders of images are left out" in caplog.text
+    (frame_folders / "captions.jsonl").write_text('{"file": "1/000001/images", "frame_fps": 0}\n')
+    with pytest.raises(ManifestError, match=r"captions.jsonl:1.*frame_fps is 0"):
+        build.run(config_of(frame_folders, tmp_path / "zero"))

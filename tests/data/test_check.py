@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from videoperceiver.data import manifest
 from videoperceiver.data.check import candidates, check
@@ -48,10 +49,22 @@ def test_a_manifest_is_checked_by_its_own_times_and_hash(folder):
 
 
 def test_wrong_sources_are_named(tmp_path):
-    with pytest.raises(ManifestError, match="no video among its 0 files"):
+    with pytest.raises(ManifestError, match="no video in this folder"):
         candidates(tmp_path, fps=4)
     with pytest.raises(ManifestError, match="no such file or folder"):
         candidates(tmp_path / "nowhere", fps=4)
     (tmp_path / "clips.csv").touch()
     with pytest.raises(ManifestError, match=r"ends in \.parquet or \.jsonl"):
         candidates(tmp_path / "clips.csv", fps=4)
+
+
+def test_folders_of_images_are_checked_at_the_rate_given(tmp_path):
+    for number in range(1, 7):
+        (tmp_path / "clip" / "images").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(tmp_path / "clip" / "images" / f"{number}.png")
+    (clip,), num_other = candidates(tmp_path, fps=4, frame_fps=10)
+    assert num_other == 0
+    (verdict,) = check([clip], num_workers=1)
+    assert (verdict.problem, verdict.num_frames, verdict.end_s) == (None, 3, 0.5)
+    with pytest.raises(ManifestError, match="1 folders of images"):
+        candidates(tmp_path, fps=4)

@@ -30,6 +30,7 @@ FULL = replace(
     event_share=(0.5, 0.05),
     seed=-3,
     tags={"cue": "agree", "": "x"},
+    frame_fps=29.97,
 )
 
 
@@ -57,7 +58,7 @@ def test_round_trip_of_any_values(tmp_path, times, text, share, tags, suffix):
 def test_parquet_documents_itself(tmp_path):
     manifest.write([PLAIN], tmp_path / "m.parquet")
     schema = pq.read_schema(tmp_path / "m.parquet")
-    assert schema.metadata[b"videoperceiver.schema_version"] == b"1"
+    assert schema.metadata[b"videoperceiver.schema_version"] == b"2"
     assert all(len(field.metadata[b"doc"]) > 10 for field in schema)
 
 
@@ -87,6 +88,8 @@ def test_jsonl_written_by_hand_needs_only_the_required_fields(tmp_path):
         ({"video": ""}, "relative"),
         ({"caption": 3}, "wrong type"),
         ({"seed": 2**63}, "wrong type"),
+        ({"frame_fps": 0.0}, "frame_fps is 0.0"),
+        ({"frame_fps": float("inf")}, "frame_fps is inf"),
     ],
 )
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
@@ -112,7 +115,7 @@ def test_ids_are_unique(tmp_path):
     [
         ("", "not JSON"),
         ("{}\n", "first line"),
-        ('{"schema_version": 2}\n', "reads version 1"),
+        ('{"schema_version": 3}\n', "reads versions 1, 2"),
         ('{"schema_version": 1}\n[1]\n', "m.jsonl:2: got list"),
         ('{"schema_version": 1}\n{"id": "a"\n', "m.jsonl:2: not JSON"),
         ('{"schema_version": 1}\n{"id": "a", "vidoe": "b"}\n', "unknown field vidoe"),
@@ -182,3 +185,15 @@ def test_large_manifests_stream(tmp_path, suffix):
     tracemalloc.stop()
     assert count == 1500
     assert peak < 8e6  # all rows at once hold 300,000 floats, 9.6 MB
+
+
+def test_manifests_of_version_1_are_read_as_well(tmp_path):
+    """They differ by the column `frame_fps`, whose default stands in."""
+    path = tmp_path / "m.parquet"
+    manifest.write([PLAIN, replace(FULL, frame_fps=None)], path)
+    table = pq.read_table(path).drop(["frame_fps"])
+    pq.write_table(table.replace_schema_metadata({b"videoperceiver.schema_version": b"1"}), path)
+    assert manifest.read(path) == [PLAIN, replace(FULL, frame_fps=None)]
+    pq.write_table(table.replace_schema_metadata({b"videoperceiver.schema_version": b"2"}), path)
+    with pytest.raises(ManifestError, match="columns differ from schema version 2"):
+        manifest.read(path)

@@ -14,10 +14,11 @@ from videoperceiver.cli.stages import data
 if TYPE_CHECKING:
     from videoperceiver.data.keyframes import KeyframeAnalysis
 
-Video = Annotated[Path, typer.Argument(help="A video file.", show_default=False)]
+Video = Annotated[Path, typer.Argument(help="A video file, or a folder of numbered images.", show_default=False)]
 Text = Annotated[str, typer.Option(help="What happens, in words; its event phrases become the keywords.", show_default=False)]
 Keyword = Annotated[list[str] | None, typer.Option(help="An event phrase, in place of --text; may be repeated.", show_default=False)]
 Fps = Annotated[float, typer.Option(min=0.01, help="Frames a second to look at.")]
+FrameFps = Annotated[float | None, typer.Option(min=0.01, help="Images a second, where a clip is a folder of numbered images.", show_default=False)]
 Relevance = Annotated[str, typer.Option(help="motion, proxy, or clip, siglip2, blip2 (as NAME or NAME:MODEL).")]
 Operator = Annotated[str, typer.Option(help="How V' is made: hold, predecessor, random, shuffle, reverse, freeze, blank.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
@@ -27,6 +28,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 def data_check(
     source: Annotated[Path, typer.Argument(metavar="MANIFEST_OR_FOLDER", help="A .parquet or .jsonl manifest, or a folder of videos.", show_default=False)],
     fps: Annotated[float, typer.Option(min=0.01, help="Sampling of bare videos; a manifest names its own frames.")] = 4.0,
+    frame_fps: FrameFps = None,
     num_workers: Annotated[int, typer.Option(min=1, help="Decoding processes.")] = 2,
     deadline_s: Annotated[float, typer.Option(min=0.1, help="Seconds a clip may take.")] = 60.0,
     memory_mb: Annotated[int, typer.Option(min=64, help="Memory a clip may take.")] = 2048,
@@ -35,7 +37,7 @@ def data_check(
     from videoperceiver.data.check import candidates, check
     from videoperceiver.progress import stage_progress
 
-    clips, num_other = candidates(source, fps=fps)
+    clips, num_other = candidates(source, fps=fps, frame_fps=frame_fps)
     verdicts = []
     with stage_progress(f"check {source.name}", len(clips)) as advance:
         for verdict in check(clips, num_workers=num_workers, deadline_s=deadline_s, memory_mb=memory_mb):
@@ -58,6 +60,7 @@ def keyframes(
     text: Text = "",
     keyword: Keyword = None,
     fps: Fps = 8.0,
+    frame_fps: FrameFps = None,
     relevance: Relevance = "proxy",
     operator: Operator = "hold",
     seed: Seed = 0,
@@ -69,7 +72,7 @@ def keyframes(
     from videoperceiver.pages import keyframes_page
     from videoperceiver.runs import write_atomic
 
-    found = _analyse(video, text=text, keyword=keyword, fps=fps, relevance=relevance, operator=operator, seed=seed)
+    found = _analyse(video, text=text, keyword=keyword, fps=fps, frame_fps=frame_fps, relevance=relevance, operator=operator, seed=seed)
     if html is not None:
         facts = {"sampling": f"{fps:g} frames a second", "relevance": found.relevance, "V' operator": operator}
         with _writing(html):
@@ -84,6 +87,7 @@ def degrade(
     text: Text = "",
     keyword: Keyword = None,
     fps: Fps = 8.0,
+    frame_fps: FrameFps = None,
     relevance: Relevance = "proxy",
     operator: Operator = "hold",
     seed: Seed = 0,
@@ -96,16 +100,16 @@ def degrade(
     from videoperceiver.video.read import read_clip
     from videoperceiver.video.write import write_mp4
 
-    found = _analyse(video, text=text, keyword=keyword, fps=fps, relevance=relevance, operator=operator, seed=seed)
+    found = _analyse(video, text=text, keyword=keyword, fps=fps, frame_fps=frame_fps, relevance=relevance, operator=operator, seed=seed)
     if found.degradation is None:
         raise SampleError("no frame would be replaced, so there is no V' to write; give a text that names the event, or another --operator", path=str(video))
-    degraded = apply(read_clip(video, t_s=found.t_s, size_px=size_px, max_frames=4000), found.degradation)
+    degraded = apply(read_clip(video, t_s=found.t_s, size_px=size_px, frame_fps=frame_fps, max_frames=4000), found.degradation)
     with _writing(out):
         write_mp4(degraded, out)
     _show(found, as_json, f"V' {out}")
 
 
-def _analyse(video: Path, *, keyword: Sequence[str] | None, operator: str, **options: Any) -> "KeyframeAnalysis":
+def _analyse(video: Path, *, keyword: Sequence[str] | None, operator: str, frame_fps: float | None, **options: Any) -> "KeyframeAnalysis":
     from videoperceiver.data.keyframes import analyse
     from videoperceiver.errors import ConfigError
     from videoperceiver.progress import stage_progress
@@ -114,7 +118,7 @@ def _analyse(video: Path, *, keyword: Sequence[str] | None, operator: str, **opt
 
     if operator not in OPERATORS:
         raise ConfigError(f"operator {operator!r} is unknown; choose one of {', '.join(OPERATORS)}")
-    length_s = max(1, round(probe(video).duration_s or 1))
+    length_s = max(1, round(probe(video, frame_fps=frame_fps).duration_s or 1))
     reached_s = 0
     with stage_progress(f"look at {video.name}", length_s) as advance:
 
@@ -123,7 +127,7 @@ def _analyse(video: Path, *, keyword: Sequence[str] | None, operator: str, **opt
             advance("seconds of video", steps=int(at_s) - reached_s)
             reached_s = int(at_s)
 
-        found = analyse(video, keywords=tuple(keyword or ()), operator=operator, on_frames=on_frames, **options)
+        found = analyse(video, keywords=tuple(keyword or ()), operator=operator, frame_fps=frame_fps, on_frames=on_frames, **options)
         on_frames(length_s)
     return found
 

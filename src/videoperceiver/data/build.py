@@ -34,7 +34,7 @@ def run(config: DataConfig) -> Run:
     run = Run.open_or_create(config.output, config, stage="data")
     if run.finished:
         return run
-    clips = found(Path(config.source), config.split, config.seed)[: config.limit or None]
+    clips = found(Path(config.source), split=config.split, seed=config.seed, frame_fps=config.frame_fps or None)[: config.limit or None]
     rows = run.folder / _ROWS
     done = {row["id"] for row in _read_rows(rows)} | {row["sample_id"] for row in run.rejects()}
     left = [(sample, path) for sample, path in clips if sample.id not in done]

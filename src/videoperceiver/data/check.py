@@ -1,17 +1,17 @@
 """Preflight: decode every clip of a manifest or folder once, in killable workers, before a long run meets the bad ones."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from videoperceiver.data.manifest import Manifest
+from videoperceiver.data.pixels import content_hash
+from videoperceiver.data.sources.folder import media_below, nothing
 from videoperceiver.errors import ManifestError, SampleError
 from videoperceiver.types import Sample
 from videoperceiver.video.pool import DecodePool, ReadRequest
 
-VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv", ".3gp", ".ogv"})
 _SIZE_PX = 64  # decoding is what is checked; small pictures keep the pipe free
 
 
@@ -49,12 +49,13 @@ class Checked:
     end_s: float = 0.0
 
 
-def candidates(source: str | Path, *, fps: float) -> tuple[list[Candidate], int]:
-    """The clips of a manifest, or the videos below a folder, and how many other files lie there.
+def candidates(source: str | Path, *, fps: float, frame_fps: float | None = None) -> tuple[list[Candidate], int]:
+    """The clips of a manifest, or those below a folder, and how many other files lie there.
 
     Args:
         source: a .parquet or .jsonl manifest, or a folder.
         fps: sampling of bare files; a manifest names its frames.
+        frame_fps: images a second of folders of images; None: they are no clips.
 
     Raises:
         ManifestError: no such path, a malformed manifest, or a folder without a video.
@@ -64,12 +65,16 @@ def candidates(source: str | Path, *, fps: float) -> tuple[list[Candidate], int]
         raise ManifestError(f"{source}: no such file or folder; expected a .parquet or .jsonl manifest, or a folder of videos")
     if not source.is_dir():
         manifest = Manifest(source)
-        return [Candidate(manifest.resolve(sample), {"t_s": sample.t_s} if sample.t_s else {"fps": fps}, sample) for sample in manifest], 0
-    files = sorted(path for path in source.rglob("*") if path.is_file())
-    videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
-    if not videos:
-        raise ManifestError(f"{source}: no video among its {len(files)} files (expected {', '.join(sorted(VIDEO_SUFFIXES))}); name the folder that holds them")
-    return [Candidate(path, {"fps": fps}) for path in videos], len(files) - len(videos)
+        return [Candidate(manifest.resolve(sample), _options(sample, fps), sample) for sample in manifest], 0
+    videos, folders, num_other = media_below(source)
+    clips = sorted([*videos, *(folders if frame_fps else [])])
+    if not clips:
+        raise ManifestError(f"{source}: {nothing(folders)}")
+    return [Candidate(path, {"fps": fps, "frame_fps": frame_fps}) for path in clips], num_other
+
+
+def _options(sample: Sample, fps: float) -> dict[str, Any]:
+    return {**({"t_s": sample.t_s} if sample.t_s else {"fps": fps}), "frame_fps": sample.frame_fps}
 
 
 def check(clips: Sequence[Candidate], *, num_workers: int = 2, deadline_s: float = 60.0, memory_mb: int = 2048) -> Iterator[Checked]:
@@ -87,12 +92,7 @@ def check(clips: Sequence[Candidate], *, num_workers: int = 2, deadline_s: float
             name = clip.sample.id if clip.sample else str(clip.path)
             if isinstance(result, SampleError):
                 yield Checked(name, result.reason)
-            elif clip.sample and clip.sample.sha256 and clip.path.is_file() and _sha256(clip.path) != clip.sample.sha256:
+            elif clip.sample and clip.sample.sha256 and content_hash(clip.path) != clip.sample.sha256:
                 yield Checked(name, "the file's content is not what the manifest was built from (sha256 differs); build the manifest anew")
             else:
                 yield Checked(name, None, len(result), float(result.t_s[0]), float(result.t_s[-1]))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -47,7 +47,7 @@ class ClipStore:
         if sample.id in self._cache:
             self._cache.move_to_end(sample.id)
             return self._cache[sample.id]
-        clip = read_clip(self._paths[sample.id], t_s=sample.t_s)
+        clip = read_clip(self._paths[sample.id], t_s=sample.t_s, frame_fps=sample.frame_fps)
         clip = Clip(self._fit(clip.frames), clip.t_s, clip.source)
         self._cache[sample.id] = clip
         self._room -= clip.frames.nbytes

@@ -10,11 +10,11 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, get_args
 
-from videoperceiver.data.schema import SCHEMA_VERSION, VERSION_KEY, arrow_schema, check_version, complete, from_row, to_batch, to_row
+from videoperceiver.data.schema import SCHEMA_VERSION, VERSION_KEY, arrow_schema, check_columns, check_version, complete, from_row, to_batch, to_row
 from videoperceiver.errors import ManifestError
 from videoperceiver.types import BLANK, Question, QuestionKind, Sample
 
@@ -157,6 +157,8 @@ def _problems(sample: Sample) -> Iterator[str]:
         yield f"keyframes_idx leaves 0..{num_frames - 1}"
     if any(not span.start_s <= span.end_s for span in sample.spans):
         yield "a span ends before it starts"
+    if sample.frame_fps is not None and not 0 < sample.frame_fps < inf:
+        yield f"frame_fps is {sample.frame_fps}, expected images a second for a folder of images, or null for a video file"
     yield from _question_problems(sample.questions)
     if sample.degradation is not None:
         source_idx = sample.degradation.source_idx
@@ -199,8 +201,7 @@ def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
     with file:
         version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode(errors="replace")
         check_version(version, path)
-        if not file.schema_arrow.equals(arrow_schema()):
-            raise ManifestError(f"{path}: its columns differ from schema version {version}; got {file.schema_arrow.names}, expected {arrow_schema().names}")
+        check_columns(file.schema_arrow, version, path)
         try:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
                 yield from (complete(row, str(path)) for row in batch.to_pylist())

@@ -1,6 +1,5 @@
 """One clip through stage 0: what carries its event, what V' shows instead, and how rare the event is made (paper 3.1)."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from videoperceiver.data.keyframes import Located, locate
+from videoperceiver.data.pixels import content_hash
 from videoperceiver.errors import SampleError
 from videoperceiver.scoring.keywords import KeywordExtractor
 from videoperceiver.scoring.relevance import RelevanceScorer
@@ -49,7 +49,8 @@ class Preparation:
 
     def _request(self, path: Path, sample: Sample, t_s: Sequence[float]) -> ReadRequest:
         sampling = {"t_s": list(t_s)} if len(t_s) else {"fps": self.config.fps}
-        return ReadRequest(str(path), {**sampling, "size_px": self.scorer.size_px, "max_frames": self.config.max_frames}, sample.id)
+        options = {"size_px": self.scorer.size_px, "max_frames": self.config.max_frames, "frame_fps": sample.frame_fps}
+        return ReadRequest(str(path), {**sampling, **options}, sample.id)
 
     def _row(self, sample: Sample, path: Path, clip: Clip) -> Sample:
         keywords = sample.keywords or self._keywords(sample)
@@ -65,7 +66,7 @@ class Preparation:
         return replace(
             sample,
             video=f"media/{sample.video}",
-            sha256=sample.sha256 or _sha256(path),
+            sha256=sample.sha256 or content_hash(path),
             t_s=tuple(clip.t_s.tolist()),
             keywords=tuple(keywords),
             scores=tuple(scores.tolist()),
@@ -101,7 +102,11 @@ class Preparation:
             found = self._locate(self.scorer(clip.frames, keywords, clip.t_s), clip.t_s, (), sample.seed)
             events = [Span(float(clip.t_s[run.start]), float(clip.t_s[run.stop - 1])) for run in found.runs]
         t_s, before, after = sparse_times(
-            frame_times(path), events, base_fps=self.config.fps, dense_fps=self.config.dense_fps, target_share=self.config.target_share
+            frame_times(path, frame_fps=sample.frame_fps),
+            events,
+            base_fps=self.config.fps,
+            dense_fps=self.config.dense_fps,
+            target_share=self.config.target_share,
         )
         [again] = self.pool.read([self._request(path, sample, t_s.tolist())])
         if isinstance(again, SampleError):
@@ -114,11 +119,3 @@ class Preparation:
             return None
         share = len(from_spans(t_s, spans)) / len(t_s)
         return share, share
-
-
-def _sha256(path: Path) -> str:
-    """Of the file, or of a folder's files in order of their names."""
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

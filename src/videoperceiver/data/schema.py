@@ -1,6 +1,6 @@
 """The manifest's schema, and `types.Sample` to rows of it and back.
 
-Version 1. Parquet carries the version in its metadata and the texts below in its fields:
+Version 2; version 1, which had no `frame_fps`, is read as well. Parquet carries the version in its metadata and the texts below in its fields:
 
     id            string                 unique within the manifest
     video         string                 media path relative to the manifest's folder, `/` as separator
@@ -18,6 +18,7 @@ Version 1. Parquet carries the version in its metadata and the texts below in it
     event_share   struct or null         share of frames inside events: before, after sparsification: double
     seed          int64                  the seed its random choices derive from
     tags          map<string, string>    free labels for slicing results
+    frame_fps     double or null         images a second where `video` is a folder of images
 
 A row is the JSON form of a sample: dicts, lists, str, int, float, bool, None. Both file formats pass through Arrow, which checks every type.
 """
@@ -33,7 +34,9 @@ from videoperceiver.types import Degradation, Question, Sample, Span
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_ADDED: dict[str, frozenset[str]] = {"1": frozenset({"frame_fps"}), "2": frozenset()}
+"""Version -> the columns it has not yet; their defaults stand in for them."""
 VERSION_KEY = b"videoperceiver.schema_version"
 _NESTED: dict[str, type] = {"questions": Question, "spans": Span, "degradation": Degradation}
 
@@ -60,6 +63,7 @@ def arrow_schema() -> "pa.Schema":
         "event_share": pa.struct({"before": real, "after": real}),
         "seed": pa.int64(),
         "tags": pa.map_(text, text),
+        "frame_fps": real,
     }
     docs = _field_docs()
     columns = [pa.field(field.name, types[field.name], metadata={"doc": docs[field.name]}) for field in fields(Sample)]
@@ -74,9 +78,18 @@ def _field_docs() -> dict[str, str]:
 
 
 def check_version(version: object, path: object) -> None:
-    """Raises ManifestError unless `version` is the one this release reads."""
-    if str(version) != str(SCHEMA_VERSION):
-        raise ManifestError(f"{path}: schema version {version}, this release reads version {SCHEMA_VERSION}; rebuild the manifest with this release")
+    """Raises ManifestError unless `version` is one that this release reads."""
+    if str(version) not in _ADDED:
+        raise ManifestError(f"{path}: schema version {version}, this release reads versions {', '.join(_ADDED)}; rebuild the manifest with this release")
+
+
+def check_columns(found: "pa.Schema", version: object, path: object) -> None:
+    """Raises ManifestError unless a file's columns are those of its version."""
+    import pyarrow as pa
+
+    expected = pa.schema([column for column in arrow_schema() if column.name not in _ADDED[str(version)]])
+    if not found.equals(expected):
+        raise ManifestError(f"{path}: its columns differ from schema version {version}; got {found.names}, expected {expected.names}")
 
 
 def to_row(sample: Sample) -> dict[str, Any]:

@@ -52,6 +52,6 @@ def manifest_figures(path: str | Path) -> Callable[[str], ClipFigure | None]:
         sample = samples.get(sample_id)
         if sample is None:
             return None
-        return figure_of(sample, read_clip(manifest.resolve(path, sample), t_s=sample.t_s, size_px=THUMBNAIL_PX))
+        return figure_of(sample, read_clip(manifest.resolve(path, sample), t_s=sample.t_s, size_px=THUMBNAIL_PX, frame_fps=sample.frame_fps))
 
     return look_up

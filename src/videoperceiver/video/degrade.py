@@ -9,11 +9,8 @@ from itertools import chain
 
 import numpy as np
 
-from videoperceiver.types import BLANK, Clip, Degradation
+from videoperceiver.types import BLANK, BLANK_LEVEL, Clip, Degradation
 from videoperceiver.video.keyframes import contiguous
-
-BLANK_LEVEL = 127
-"""Grey level of a blank frame."""
 
 Operator = Callable[[int, Sequence[range], Sequence[int], np.random.Generator], np.ndarray]
 """(num_frames, runs, keyframes_idx, rng) -> (num_frames,) source indices; leaving every frame in place means "not applicable"."""
