@@ -76,7 +76,7 @@ def sft_loss(
     if config.uniform_weight > 0 or config.joint_weight > 0:
         evidence, logged = _evidence(grown, output, config, share)
         loss = loss + evidence
-        metrics |= logged
+        metrics |= logged or dict.fromkeys(("uniform", "joint") if whole["questions"] else (), 0.0)  # another rank's or micro-batch's
     return loss, {"loss": loss.item(), **metrics}
 
 
