@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from videoperceiver.errors import SampleError as SampleError
     from videoperceiver.errors import VideoPerceiverError as VideoPerceiverError
     from videoperceiver.errors import VideoReadError as VideoReadError
+    from videoperceiver.inference.perceiver import VideoPerceiver as VideoPerceiver
     from videoperceiver.models import Backbone as Backbone
     from videoperceiver.models import TreeBuilder as TreeBuilder
     from videoperceiver.models import generate as generate
@@ -35,6 +36,7 @@ _HOMES = {
     "config": ("load",),
     "data.keyframes": ("analyse",),
     "errors": ("SampleError", "VideoPerceiverError", "VideoReadError"),
+    "inference.perceiver": ("VideoPerceiver",),
     "models": ("Backbone", "TreeBuilder", "generate"),
     "runs": ("Run",),
     "types": ("Clip", "Degradation", "Question", "Sample", "Span"),
