@@ -1,0 +1,41 @@
+"""The lab from the shell: run a study's arms, check that a row is reproduced, write the finding."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from videoperceiver.cli.boundary import INTERRUPTED, app, say
+
+lab = typer.Typer(no_args_is_help=True, help="Controlled experiments on rendered events: what each ingredient of the method does.")
+app.add_typer(lab, name="lab")
+
+Recipe = Annotated[Path, typer.Argument(help="YAML file of a study, e.g. recipes/lab/quick.yaml.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Fields that replace the recipe's, e.g. num_seeds=3.", show_default=False)]
+
+
+@lab.command("ablate")
+def ablate(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    arm: Annotated[list[str] | None, typer.Option(help="Run this arm and what it starts from only; may be given several times.", show_default=False)] = None,
+    check: Annotated[str, typer.Option(help="Run this arm again with --seed and compare it with its row, bit for bit.", show_default=False)] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of --check.")] = 0,
+) -> None:
+    """Run every arm of a study on every seed; stopped at any time, the same command continues."""
+    from videoperceiver.config import load
+    from videoperceiver.lab.study import StudyConfig
+
+    config = load(StudyConfig, recipe, overrides or ())
+    from videoperceiver.lab import ablate as study
+
+    if check:
+        differing = study.check(config, check, seed)
+        typer.echo(f"{check}, seed {seed}: " + (f"differs from its row in {', '.join(differing)}" if differing else "the row is reproduced bit for bit"))
+        raise typer.Exit(1 if differing else 0)
+    try:
+        path = study.run(config, arm or ())
+    except KeyboardInterrupt:
+        say(f"Interrupted. Finished arms stay in {config.output}; the same command continues.", style="yellow")
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(f"rows {path}")
