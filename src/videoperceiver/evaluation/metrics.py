@@ -19,15 +19,15 @@ MRA_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 
 
 def is_unparsed(row: Row) -> bool:
-    """Whether no answer to a closed question could be read."""
-    return row["kind"] != "open" and row["extracted"] is None
+    """Whether no answer to a closed question could be read. Questions whose answer is hidden are never scored, so they do not count."""
+    return row["kind"] != "open" and row["extracted"] is None and row["reference"] != ""
 
 
 def score(row: Row) -> float:
-    """A row's score: 0 where unparsed, NaN where an open answer was not scored."""
+    """A row's score: 0 where unparsed, NaN where an open answer was not scored or the reference is hidden (empty)."""
     if row["score"] is not None:
         return float(row["score"])
-    return math.nan if row["kind"] == "open" else 0.0
+    return math.nan if row["kind"] == "open" or row["reference"] == "" else 0.0
 
 
 def accuracy(rows: Iterable[Row]) -> float:
@@ -38,7 +38,7 @@ def accuracy(rows: Iterable[Row]) -> float:
 
 def unparsed_rate(rows: Iterable[Row]) -> float:
     """Share of the closed questions that could not be read; NaN without any."""
-    flags = [is_unparsed(row) for row in rows if row["kind"] != "open"]
+    flags = [is_unparsed(row) for row in rows if row["kind"] != "open" and row["reference"] != ""]
     return sum(flags) / len(flags) if flags else math.nan
 
 
@@ -62,7 +62,7 @@ def majority_accuracy(rows: Sequence[Row]) -> float:
 
     Open questions are left out; NaN without closed ones.
     """
-    closed = [row for row in rows if row["kind"] != "open"]
+    closed = [row for row in rows if row["kind"] != "open" and row["reference"] != ""]
     best = sum(max(Counter(row["reference"] for row in group).values()) for group in grouped(closed, "family").values())
     return best / len(closed) if closed else math.nan
 

@@ -58,6 +58,11 @@ class Slices:
         self.num_resamples, self.seed = num_resamples, seed
         self._values: dict[tuple[str, ...], tuple[np.ndarray, Sequence[str]]] = {}
         self._differences: set[tuple[str, ...]] = set()
+        self._mixes: dict[tuple[str, ...], Sequence[tuple[tuple[str, ...], float]]] = {}
+
+    def mix(self, name: tuple[str, ...], parts: Sequence[tuple[tuple[str, ...], float]]) -> None:
+        """A weighted sum of means of slices that were added: (slice, weight) each, as in a mean over categories."""
+        self._mixes[name] = parts
 
     def add(self, name: tuple[str, ...], values: Sequence[float], videos: Sequence[str], *, differences: bool = False) -> None:
         """One slice: its values (N,), NaN ones left out, the video (N,) each belongs to, and whether they are differences and not shares."""
@@ -79,14 +84,31 @@ class Slices:
             at = np.fromiter((index[name] for name in names), dtype=np.int64, count=len(names))[scored]
             np.add.at(sums[row], at, values[scored])
             np.add.at(counts[row], at, 1.0)
-        low, high = self._interval(sums, counts)
-        return {name: _estimate(sums[i], counts[i], low[i], high[i], name in self._differences) for i, name in enumerate(self._values)}
+        means = self._resampled(sums, counts)
+        low, high = _bounds(means)
+        found = {name: _estimate(sums[i], counts[i], low[i], high[i], name in self._differences) for i, name in enumerate(self._values)}
+        return found | self._mixed(found, means, counts)
 
-    def _interval(self, sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends (slices,); a resample without any of a slice's videos is not counted for it."""
+    def _mixed(self, found: dict[tuple[str, ...], Estimate], means: np.ndarray, counts: np.ndarray) -> dict[tuple[str, ...], Estimate]:
+        row = {name: i for i, name in enumerate(self._values)}
+        result = {}
+        for name, parts in self._mixes.items():
+            if len(parts) == 1 and parts[0][1] == 1:
+                result[name] = found[parts[0][0]]
+                continue
+            rows = [row[part] for part, _ in parts]
+            value = sum(weight * found[part].value for part, weight in parts)
+            [low], [high] = _bounds(means[:, rows] @ np.array([[weight] for _, weight in parts]))
+            if math.isnan(value) or low == high:  # a part is missing, or nothing varied: no interval, which is not certainty
+                low = high = math.nan
+            result[name] = Estimate(value, float(low), float(high), int(counts[rows].sum()), int((counts[rows].sum(axis=0) > 0).sum()))
+        return result
+
+    def _resampled(self, sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Means (resamples, slices); NaN where a resample has none of a slice's videos, and everywhere for fewer than two videos."""
         num_slices, num_videos = sums.shape
         if num_videos < 2:
-            return np.full(num_slices, math.nan), np.full(num_slices, math.nan)
+            return np.full((1, num_slices), math.nan)
         rng = np.random.default_rng(self.seed)
         block = max(1, _CHUNK // num_videos)
         means = []
@@ -95,12 +117,17 @@ class Slices:
             weights = rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), size=size).astype(np.float64)  # (block, videos)
             num = weights @ counts.T  # (block, slices)
             means.append(np.divide(weights @ sums.T, num, out=np.full_like(num, math.nan), where=num > 0))
-        tail = (1 - LEVEL) / 2
-        resampled = np.concatenate(means)  # (resamples, slices)
-        empty = np.isnan(resampled).all(axis=0)
-        resampled[:, empty] = 0.0
-        low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
-        return np.where(empty, math.nan, low), np.where(empty, math.nan, high)
+        return np.concatenate(means)
+
+
+def _bounds(resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper ends (slices,) of resampled means (resamples, slices); a resample without a value is not counted."""
+    if not resampled.shape[1]:
+        return np.empty(0), np.empty(0)
+    tail = (1 - LEVEL) / 2
+    empty = np.isnan(resampled).all(axis=0)
+    low, high = np.nanquantile(np.where(empty, 0.0, resampled), [tail, 1 - tail], axis=0)
+    return np.where(empty, math.nan, low), np.where(empty, math.nan, high)
 
 
 def _estimate(sums: np.ndarray, counts: np.ndarray, low: float, high: float, is_difference: bool) -> Estimate:

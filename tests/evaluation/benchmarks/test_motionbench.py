@@ -34,7 +34,7 @@ def test_reads_options_from_the_question_and_keeps_hidden_answers_apart(tmp_path
 
 def test_micro_average_and_column_order():
     rows = [row(1, family="MR"), row(0, family="MR"), row(1, family="RC"), row(None, family="AO", extracted=None, kind="choice")]
-    table = motionbench.table(rows)
+    table = motionbench.BENCHMARK.table(rows)
     assert list(table) == ["Avg", "MR", "LM", "CM", "MO", "AO", "RC"]
     assert (table["Avg"], table["MR"], table["AO"], table["RC"]) == (50.0, 50.0, 0.0, 100.0)
 

@@ -25,7 +25,7 @@ def test_reads_rows(tmp_path):
 
 
 def test_table():
-    table = video_mme.table([row(1, family="short"), row(1, family="medium"), row(0, family="long"), row(0, family="long")])
+    table = video_mme.BENCHMARK.table([row(1, family="short"), row(1, family="medium"), row(0, family="long"), row(0, family="long")])
     assert table == {"Overall": 50.0, "short": 100.0, "medium": 100.0, "long": 0.0}
 
 

@@ -25,7 +25,7 @@ def test_one_sample_a_video_over_the_tracks(tmp_path):
 
 def test_table_and_knowledge_gain():
     rows = [row(1, family="Perception"), row(0, family="Comprehension"), row(1, family="Adaptation"), row(0, family="Adaptation")]
-    assert video_mmmu.table(rows) == {"Overall": 50.0, "Perception": 100.0, "Comprehension": 0.0, "Adaptation": 50.0}
+    assert video_mmmu.BENCHMARK.table(rows) == {"Overall": 50.0, "Perception": 100.0, "Comprehension": 0.0, "Adaptation": 50.0}
     alone = [row(1, family="Adaptation")] + [row(0, family="Adaptation")] * 3
     assert video_mmmu.knowledge_gain(rows, alone) == pytest.approx((50 - 25) / 75 * 100)
 

@@ -42,7 +42,7 @@ def test_reads_questions_and_captions_by_name(tmp_path):
 
 def test_table_is_the_mean_of_six():
     rows = [row(1, family=family) for family in list(vru_accident.FAMILIES.values())[:3]] + [row(0, family=family) for family in vru_accident.FAMILIES.values()]
-    table = vru_accident.table([*rows, row(None, family="Dense Caption", kind="open")])
+    table = vru_accident.BENCHMARK.table([*rows, row(None, family="Dense Caption", kind="open")])
     assert next(iter(table)) == "Weather & Light"
     assert table["Avg"] == 25.0
 
@@ -59,7 +59,7 @@ def test_committed_responses_without_an_answer_are_unparsed_and_wrong(tmp_path):
     (tmp_path / "DoTA_VQA_response.json").write_text(json.dumps({"./VRU_videos/DoTA/VRU_1.mp4": video}))
     rows = list(vru_accident.read_responses(tmp_path))
     assert [(row["extracted"], row["score"]) for row in rows] == [(None, None), ("B", 1.0)]
-    table = vru_accident.table(rows)
+    table = vru_accident.BENCHMARK.table(rows)
     assert (table["Traffic Environment"], table["Road Configuration"]) == (0.0, 100.0)
 
 
@@ -88,7 +88,7 @@ def test_official_accuracies_to_the_last_digit(model):
     folder = official_folder()
     printed = dict(re.findall(r"- (.+?): \d+/\d+ \(([\d.]+)%\)", (folder / "results" / "VQA" / f"{model}_VQA_Acc.json").read_text()))
     rows = vru_accident.read_responses(folder / "Model_Response" / "VQA" / model.removesuffix("_Video"))
-    table = vru_accident.table(list(rows))
+    table = vru_accident.BENCHMARK.table(list(rows))
     assert {category: f"{table[heading]:.2f}" for category, heading in vru_accident.FAMILIES.items()} == printed
 
 

@@ -31,12 +31,12 @@ def rows():
 
 
 def test_mean_of_eight_with_directions_averaged_first():
-    table = vsi_bench.table(rows())
+    table = vsi_bench.BENCHMARK.table(rows())
     assert table["object_counting"] == pytest.approx(70)
     assert table["object_rel_direction"] == pytest.approx(200 / 3)
     assert table["Avg"] == pytest.approx((4 * 70 + 100 + 200 / 3 + 0 + 100) / 8)
     assert len(table) == 9
-    assert math.isnan(vsi_bench.table(rows()[1:])["Avg"])
+    assert math.isnan(vsi_bench.BENCHMARK.table(rows()[1:])["Avg"])
 
 
 def test_unparsed_numbers_count_zero():

@@ -1,54 +1,39 @@
-"""What every benchmark is made of: a protocol with a hash, a reader of its official files, and a table in the papers' order."""
+"""What every benchmark is made of: a protocol with a hash, a reader of its official files, and columns in the papers' order."""
 
-import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib import resources
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from videoperceiver.errors import ConfigError, SampleError
+from videoperceiver.evaluation.columns import Column, tabulate
 from videoperceiver.evaluation.metrics import Row
+from videoperceiver.evaluation.protocol import Protocol
 from videoperceiver.types import Question, QuestionKind, Sample, Span
+
+__all__ = [
+    "LETTERS",
+    "Annotations",
+    "Benchmark",
+    "Collector",
+    "Protocol",
+    "by_letter",
+    "choice",
+    "cut_of",
+    "find",
+    "free",
+    "labelled",
+    "read_json",
+    "read_rows",
+]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a number was made. Numbers under different digests are not comparable.
-
-    Attributes:
-        prompt: the texts around a question, by use.
-        num_frames: evenly spaced frames; None where `fps` samples.
-        fps: frames a second, at least the model's least number of frames; None where `num_frames` samples.
-        max_new_tokens: greedy decoding stops here.
-        source: where the protocol is written down.
-        max_pixels: of a frame; None: what the checkpoint's processor does.
-        text_first: the question stands before the video.
-    """
-
-    prompt: Mapping[str, str]
-    num_frames: int | None
-    fps: float | None
-    max_new_tokens: int
-    source: str
-    max_pixels: int | None = None
-    text_first: bool = False
-
-    @property
-    def digest(self) -> str:
-        """Sixteen hexadecimal digits over every field and the source text of the answer parser."""
-        content = json.dumps(asdict(self), sort_keys=True) + _parser_text()
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _parser_text() -> str:
-    files = sorted((file for file in resources.files("videoperceiver.answers").iterdir() if file.name.endswith(".py")), key=lambda file: file.name)
-    return "".join(file.read_text(encoding="utf-8") for file in files)
+Read = Callable[[str, Question], tuple[str | None, float]]
+"""Completion and question -> the answer read out of it (None where there is none), and its score from 0 to 1."""
 
 
 @dataclass
@@ -122,29 +107,51 @@ class Benchmark:
         name: as written in tables.
         protocol: prompt, frames, decoding.
         load: official annotation file or folder -> `Annotations`.
-        table: rows of one condition -> column -> percent, in the papers' column order; a column without rows is NaN.
-        counts: questions a family in the complete release.
-        official: the official parser where it differs from ours: (completion, question) -> letter or text; None where it does not.
-        reported: the paper's rows, model -> values in the order of `table`'s columns; what is not printed is None.
+        columns: heading -> what it is the mean of, in the papers' order; see `evaluation.columns`.
+        counts: questions a family in the complete release; empty where only `total` is known.
+        total: questions in the complete release.
+        read: how a completion is read and scored where `answers` does not do; None: as `answers` does.
+        official: a row's score by the official parser where it differs from ours; None where it does not.
+        reported: the paper's rows, model -> values in the order of `columns`; what is not printed is left out at the end.
+        independent: the same by others than the paper's authors; see docs/benchmarks.md for where from.
+        notes: footnotes to the reported rows: what about them is impossible or inconsistent.
+        submission: rows under "full" -> what the benchmark's server takes; None where there is none.
     """
 
     name: str
     protocol: Protocol
     load: Callable[[Path], Annotations]
-    table: Callable[[Sequence[Row]], dict[str, float]]
-    counts: Mapping[str, int]
-    official: Callable[[str], str | None] | None = None
+    columns: Mapping[str, Column]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    total: int = 0
+    read: Read | None = None
+    official: Callable[[Row], float] | None = None
     reported: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    independent: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    submission: Callable[[Iterable[Row]], dict[str, str]] | None = None
+
+    def table(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Rows of one condition -> column -> percent; a column that lacks a part is NaN."""
+        return tabulate(rows, self.columns)
 
     def miscounts(self, annotations: Annotations) -> list[str]:
         """One sentence for each family whose number of questions is not the release's."""
         found = annotations.counts
+        if not self.counts:
+            asked = sum(found.values())
+            return [f"{self.name}: {asked} questions, expected {self.total}"] if self.total and asked != self.total else []
         names = dict.fromkeys([*self.counts, *found])
         return [
             f"{self.name}: {found[name]} questions of {name!r}, expected {self.counts.get(name, 0)}"
             for name in names
             if found[name] != self.counts.get(name, 0)
         ]
+
+
+def by_letter(parser: Callable[[str], str | None]) -> Callable[[Row], float]:
+    """A row's score by a parser that reads a letter out of a completion: 1 where it is the reference's."""
+    return lambda row: float(parser(row["completion"] or "") == row["reference"])
 
 
 def find(path: Path, source: str, *patterns: str) -> list[Path]:

@@ -1,0 +1,64 @@
+"""Columns of a benchmark's table: what each is the mean of, its value, and its interval clustered by video.
+
+A column is a measure, or a tuple of columns, of which it is the unweighted mean. So "mean of twenty tasks" is a tuple of twenty pools, and
+VSI-Bench's directions, averaged into one score first, are a tuple inside a tuple.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, Union
+
+from videoperceiver.evaluation import metrics
+from videoperceiver.evaluation.metrics import Row
+from videoperceiver.evaluation.statistics import Estimate, Slices
+
+Measure: TypeAlias = Callable[[Sequence[Row]], list[tuple[float, str]]]
+"""Rows of one condition -> (value from 0 to 1, the video it belongs to) of everything the mean is taken over; NaN values are left out."""
+Column: TypeAlias = Union[Measure, "tuple[Column, ...]"]
+
+
+def pool(*families: str, value: Callable[[Row], float] = metrics.score) -> Measure:
+    """All rows of some families (of all families where none is named), each counting once."""
+
+    def measure(rows: Sequence[Row]) -> list[tuple[float, str]]:
+        return [(value(row), row["video"]) for row in rows if not families or row["family"] in families]
+
+    return measure
+
+
+def tabulate(rows: Sequence[Row], columns: Mapping[str, Column]) -> dict[str, float]:
+    """Column -> percent; NaN where a part of it has no value: a mean over fewer parts is another number."""
+    means = {measure: _mean(measure(rows)) for column in columns.values() for _, measure in weights(column)}
+
+    def value(column: Column) -> float:
+        return metrics.macro_mean(value(inner) for inner in column) if isinstance(column, tuple) else means[column]
+
+    return {name: 100 * value(column) for name, column in columns.items()}
+
+
+def estimate_columns(rows: Sequence[Row], columns: Mapping[str, Column], *, seed: int = 0) -> dict[str, Estimate]:
+    """Column -> share with its 95 % interval, resampling videos; one set of draws serves all columns."""
+    slices = Slices(seed=seed)
+    names: dict[Measure, tuple[str, ...]] = {}
+    for column in columns.values():
+        for _, measure in weights(column):
+            if measure not in names:
+                names[measure] = ("part", str(len(names)))
+                values = measure(rows)
+                slices.add(names[measure], [value for value, _ in values], [video for _, video in values])
+    for name, column in columns.items():
+        slices.mix(("column", name), [(names[measure], weight) for weight, measure in weights(column)])
+    found = slices.estimates()
+    return {name: found["column", name] for name in columns}
+
+
+def weights(column: Column, weight: float = 1.0) -> list[tuple[float, Measure]]:
+    """A column as a weighted sum of measures' means."""
+    if not isinstance(column, tuple):
+        return [(weight, column)]
+    return [part for inner in column for part in weights(inner, weight / len(column))]
+
+
+def _mean(values: Sequence[tuple[float, str]]) -> float:
+    known = [value for value, _ in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
