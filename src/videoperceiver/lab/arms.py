@@ -3,11 +3,13 @@
 Deterministic on one thread: the same code, recipe and seed give the same weights and the same answers, bit for bit.
 """
 
+import fcntl
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -64,15 +66,26 @@ def model_folder(config: StudyConfig, unit: Unit) -> Path:
     return arm_folder(config, unit) / "train" / "model"
 
 
-def prepare(config: StudyConfig, seed: int) -> None:
-    """Makes what is missing of a seed's clips and of its backbone."""
-    folder, sets = seed_folder(config, seed), config.set_arguments(seed)
-    missing = {name: arguments for name, arguments in sets.items() if not worlds.manifest_path(folder, name).exists()}
-    if missing:
-        worlds.render_sets(folder, missing, 1)
-        worlds.build_sets(folder, missing, 1)
-    if not model_folder(config, Unit(BACKBONE, seed)).exists():
-        worlds.warm_up(folder, replace(config.demo, seed=seed))
+def prepare(config: StudyConfig, unit: Unit) -> None:
+    """Makes what is missing of the clips a unit needs, and, where it is the seed's backbone, that; one process at a time."""
+    folder, sets = seed_folder(config, unit.seed), config.set_arguments(unit.seed)
+    names = [*worlds.rendered_sets(config.demo), *config.tests] if unit.arm == BACKBONE else [*config.tests, config.arms[unit.arm].data]
+    with _alone(folder):
+        missing = {name: sets[name] for name in names if not worlds.manifest_path(folder, name).exists()}
+        if missing:
+            worlds.render_sets(folder, missing, 1)
+            worlds.build_sets(folder, missing, 1)
+        if unit.arm == BACKBONE and not model_folder(config, unit).exists():
+            worlds.warm_up(folder, replace(config.demo, seed=unit.seed))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Waits until no other process makes clips of this seed: two arms may want the same set at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".preparing").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def missing_tests(config: StudyConfig, unit: Unit) -> list[str]:
@@ -90,8 +103,7 @@ def read_row(config: StudyConfig, unit: Unit) -> Row | None:
 
 def run_unit(config: StudyConfig, unit: Unit) -> None:
     """Trains what is not trained, answers what is not answered, writes the row."""
-    if unit.arm == BACKBONE:
-        prepare(config, unit.seed)
+    prepare(config, unit)
     folder = arm_folder(config, unit)
     run = Run.open_or_create(folder, _identity(config, unit), stage="lab")
     trained = folder / TRAINED
