@@ -118,5 +118,5 @@ def with_operator(sample: Sample, clip: Clip, operator: str, seed: int) -> Sampl
     if not operator or sample.degradation is None:
         return sample
     runs = [range(i, i + 1) for i in sample.degradation.replaced_idx]
-    made = degrade(len(clip), operator, runs=runs, keyframes_idx=sample.keyframes_idx, seed=seed)
+    made = degrade(len(clip), operator, runs=runs, keyframes_idx=sample.keyframes_idx, seed=sample.seed + seed)  # each clip its own draw
     return replace(sample, degradation=made)
