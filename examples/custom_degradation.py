@@ -2,9 +2,15 @@
 
 `hold` takes the event away; this one keeps every frame of it and only turns its direction round, which asks whether a model sees motion
 or only what is there. An operator gets the clip's length, the runs of event frames, the key frames and a seeded generator, and returns
-which frame of V each frame of V' shows. Registered once, it works wherever an operator is named in the same process:
+which frame of V each frame of V' shows. It works wherever an operator is named, by file and function, or by module and function where it is
+installed:
 
-    degrade(len(clip), "rewind", runs=runs)
+    degrade(len(clip), "examples/custom_degradation.py:rewind", runs=runs)
+    videoperceiver degrade film.mp4 --text "A ball falls." --operator examples/custom_degradation.py:rewind --out rewound.mp4
+
+and in a recipe of `data build` or of a stage that makes V' anew:
+
+    operator: examples/custom_degradation.py:rewind
 """
 
 import sys
@@ -14,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from videoperceiver.types import Clip
-from videoperceiver.video.degrade import OPERATORS, apply, degrade, replacements
+from videoperceiver.video.degrade import apply, degrade, replacements
 from videoperceiver.video.write import write_mp4
 
 
@@ -24,9 +30,6 @@ def rewind(num_frames: int, runs: Sequence[range], keyframes_idx: Sequence[int],
     for run in runs:
         source_idx[run.start : run.stop] = run[::-1]
     return source_idx
-
-
-OPERATORS["rewind"] = rewind
 
 
 def falling_ball() -> Clip:
@@ -40,7 +43,7 @@ def falling_ball() -> Clip:
 
 if __name__ == "__main__":
     clip = falling_ball()
-    degradation = degrade(len(clip), "rewind", runs=[range(8, 17)])
+    degradation = degrade(len(clip), f"{__file__}:rewind", runs=[range(8, 17)])
     assert degradation is not None
     for part in replacements(degradation, clip.t_s):
         print(f"{part.start_s:.3f} to {part.end_s:.3f} s: {part.num_frames} frames, the first one from {part.from_s:.3f} s")

@@ -225,7 +225,7 @@ def test_wrong_arguments_of_keyframes_exit_2(flash, tmp_path):
         (["nowhere.mp4"], "nowhere.mp4"),
         ([str(tmp_path / "text.mp4")], "text.mp4"),
         ([str(flash), "--relevance", "motoin"], "motoin"),
-        ([str(flash), "--operator", "held"], "operator 'held' is unknown; choose one of hold, predecessor"),
+        ([str(flash), "--operator", "held"], "operator 'held' is unknown (did you mean 'hold'?); expected one of hold, predecessor"),
         ([str(flash), "--relevance", "motion", "--html", str(tmp_path / "file" / "page.html")], "is in the way"),
     ):
         result = call("keyframes", *arguments)

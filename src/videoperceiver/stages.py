@@ -10,11 +10,21 @@ from typing import Literal
 from omegaconf import MISSING
 
 from videoperceiver.errors import ConfigError
+from videoperceiver.plugins import HOW, suggestion
 
 REFEED_INSTRUCTION = "Re-answer with attention to fine-grained visual details."
 """Paper 3.3; asked in a share of stage 1's questions too: an instruction the model never saw destroys its answers."""
 
 CAPTION_PROMPT = "Describe the video."
+
+OPERATORS = ("hold", "predecessor", "random", "shuffle", "reverse", "freeze", "blank")
+"""Of V' (`video.degrade.OPERATORS`, which cannot be imported here)."""
+
+
+def _check_operator(name: str) -> None:
+    """Refuses a mistyped operator before anything runs; one of the user's own is looked up when it is needed."""
+    if name not in OPERATORS and ":" not in name:
+        raise ConfigError(f"operator {name!r} is unknown{suggestion(name, dict.fromkeys(OPERATORS))}; expected one of {', '.join(OPERATORS)}, or {HOW}")
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class DataConfig:
     dense_fps: float = 8.0  # outside events, to make them rare (paper: 8 fps)
     target_share: float = 0.05  # of frames inside events after sparsification (paper: 5 %)
     max_frames: int = 128  # a clip that needs more is rejected, never cut
-    operator: Literal["hold", "predecessor", "random", "shuffle", "reverse", "freeze", "blank"] = "hold"
+    operator: str = "hold"  # of V': one of OPERATORS, or your own as 'package.module:function' or 'file.py:function'
     literal_keyframes: bool = False  # eq. (2) as written: every local maximum
     prominence: float = 0.25  # of the score range
     rel_height: float = 0.4  # of the score range
@@ -43,6 +53,9 @@ class DataConfig:
     deadline_s: float = 60.0
     memory_mb: int = 2048
     max_reject_rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        _check_operator(self.operator)
 
 
 @dataclass(frozen=True)
@@ -150,6 +163,9 @@ class SftConfig:
     keep_checkpoints: int = 2
     max_reject_rate: float = 0.05
 
+    def __post_init__(self) -> None:
+        _check_operator(self.operator or "hold")
+
 
 @dataclass(frozen=True)
 class SamplingConfig:
@@ -204,6 +220,9 @@ class CounterfactualConfig:
     kl_weight: float = 0.0  # of max(0, kl_cap - KL(pi(.|V) || pi(.|V'))) over the reference answer, gradient through V'
     kl_cap: float = 1.0  # nats an answer
     evidence_strength: float = 0.0  # advantages are weighted by 1 + strength (mean Q(V) - mean Q(V'))
+
+    def __post_init__(self) -> None:
+        _check_operator(self.operator or "hold")
 
 
 @dataclass(frozen=True)

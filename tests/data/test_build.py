@@ -12,7 +12,7 @@ from videoperceiver.data import build, manifest, prepare
 from videoperceiver.data.check import candidates, check
 from videoperceiver.data.clips import ClipStore
 from videoperceiver.data.pixels import content_hash
-from videoperceiver.errors import ManifestError, RunError
+from videoperceiver.errors import ConfigError, ManifestError, RunError
 from videoperceiver.stages import DataConfig
 from videoperceiver.types import Sample, Span
 
@@ -172,3 +172,19 @@ def test_folders_of_images_without_a_rate_are_never_guessed_at(frame_folders, tm
     (frame_folders / "captions.jsonl").write_text('{"file": "1/000001/images", "frame_fps": 0}\n')
     with pytest.raises(ManifestError, match=r"captions.jsonl:1.*frame_fps is 0"):
         build.run(config_of(frame_folders, tmp_path / "zero"))
+
+
+def test_an_operator_of_ones_own_from_a_recipe(folder, tmp_path):
+    own = Path(__file__).parents[2] / "examples" / "custom_degradation.py"
+    run = build.run(config_of(folder, tmp_path / "out", f"operator={own}:rewind", "fps=8", "target_share=1"))
+    sample, _ = manifest.read(run.folder / "manifest.parquet")
+    assert sample.degradation.operator == f"{own}:rewind"
+    first, last = sample.keyframes_idx[0], sample.keyframes_idx[-1]
+    expected = list(range(len(sample.t_s)))
+    expected[first : last + 1] = expected[first : last + 1][::-1]
+    assert sample.degradation.source_idx == tuple(expected)
+    with pytest.raises(ConfigError, match=r"operator 'hodl' is unknown \(did you mean 'hold'\?\)"):
+        config_of(folder, tmp_path / "typo", "operator=hodl")
+    with pytest.raises(ConfigError, match="has no function 'unwind'"):
+        build.run(config_of(folder, tmp_path / "missing", f"operator={own}:unwind"))
+    assert not (tmp_path / "missing").exists()  # found out before anything was made

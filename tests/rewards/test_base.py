@@ -75,7 +75,7 @@ def test_a_module_of_ones_own():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("lenght", "expected one of length"),
+        ("lenght", r"unknown \(did you mean 'length'\?\); expected one of length"),
         ("no_such_module:rule", "no_such_module"),
         ("no/such/file.py:rule", "does not exist"),
         ("videoperceiver.rewards.base:missing", "no function 'missing'"),
@@ -119,7 +119,7 @@ def test_a_rule_outside_its_range_is_refused(tmp_path, value):
         ("def rule(completion:\n", "importing .* raised SyntaxError"),
         ("import no_such_package\n", "importing .* raised ModuleNotFoundError: No module named 'no_such_package'"),
         ("raise RuntimeError('licence')\n", "importing .* raised RuntimeError: licence"),
-        ("def rule(completion):\n    return 1.0\n", r"rule\(completion\) does not take two arguments; define it as \(completion: str, question: Question\)"),
+        ("def rule(completion):\n    return 1.0\n", r"rule\(completion\) does not take 2 arguments; define it as \(completion: str, question: Question\)"),
     ],
 )
 def test_a_rule_that_cannot_be_used_is_refused_before_the_run(tmp_path, source, message):

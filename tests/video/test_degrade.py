@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from tests.video.conftest import drawn
+from videoperceiver import stages
+from videoperceiver.errors import ConfigError
 from videoperceiver.types import BLANK, Clip, Degradation
 from videoperceiver.video.degrade import OPERATORS, apply, degrade, replacements, with_residual
 
@@ -99,7 +101,7 @@ def test_replacements_say_what_from_where_and_when():
 
 
 def test_bad_requests():
-    with pytest.raises(ValueError, match="got operator 'blur'; expected one of hold, predecessor"):
+    with pytest.raises(ConfigError, match="operator 'blur' is unknown; expected one of hold, predecessor"):
         degrade(4, "blur")
     with pytest.raises(ValueError, match=r"got key frames in 2\.\.4 for a clip of 4 frames"):
         degrade(4, "hold", runs=[range(2, 5)])
@@ -107,5 +109,21 @@ def test_bad_requests():
 
 def test_an_operator_must_return_an_index_map(monkeypatch):
     monkeypatch.setitem(OPERATORS, "broken", lambda num_frames, runs, keyframes_idx, rng: np.full(num_frames, num_frames))
-    with pytest.raises(ValueError, match="operator 'broken' gave indices"):
+    with pytest.raises(ConfigError, match="operator 'broken' gave indices"):
         degrade(3, "broken")
+    monkeypatch.setitem(OPERATORS, "broken", lambda num_frames, runs, keyframes_idx, rng: runs[0])
+    with pytest.raises(ConfigError, match="operator 'broken' raised IndexError"):
+        degrade(3, "broken")
+
+
+def test_recipes_know_the_same_operators():
+    assert tuple(OPERATORS) == stages.OPERATORS
+
+
+def test_an_operator_of_ones_own(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("import numpy as np\n\ndef last(num_frames, runs, keyframes_idx, rng):\n    return np.full(num_frames, num_frames - 1)\n")
+    made = degrade(3, f"{own}:last", seed=7)
+    assert made == Degradation(f"{own}:last", (2, 2, 2), seed=7)
+    with pytest.raises(ConfigError, match="has no function 'first'"):
+        degrade(3, f"{own}:first")

@@ -20,7 +20,7 @@ Keyword = Annotated[list[str] | None, typer.Option(help="An event phrase, in pla
 Fps = Annotated[float, typer.Option(min=0.01, help="Frames a second to look at.")]
 FrameFps = Annotated[float | None, typer.Option(min=0.01, help="Images a second, where a clip is a folder of numbered images.", show_default=False)]
 Relevance = Annotated[str, typer.Option(help="motion, proxy, or clip, siglip2, blip2 (as NAME or NAME:MODEL).")]
-Operator = Annotated[str, typer.Option(help="How V' is made: hold, predecessor, random, shuffle, reverse, freeze, blank.")]
+Operator = Annotated[str, typer.Option(help="How V' is made: hold, predecessor, random, shuffle, reverse, freeze, blank, or your own as file.py:function.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 
 
@@ -111,13 +111,11 @@ def degrade(
 
 def _analyse(video: Path, *, keyword: Sequence[str] | None, operator: str, frame_fps: float | None, **options: Any) -> "KeyframeAnalysis":
     from videoperceiver.data.keyframes import analyse
-    from videoperceiver.errors import ConfigError
     from videoperceiver.progress import stage_progress
-    from videoperceiver.video.degrade import OPERATORS
+    from videoperceiver.video.degrade import load_operator
     from videoperceiver.video.read import probe
 
-    if operator not in OPERATORS:
-        raise ConfigError(f"operator {operator!r} is unknown; choose one of {', '.join(OPERATORS)}")
+    load_operator(operator)  # before anything is decoded
     length_s = max(1, round(probe(video, frame_fps=frame_fps).duration_s or 1))
     reached_s = 0
     with stage_progress(f"look at {video.name}", length_s) as advance:

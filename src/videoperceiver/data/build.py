@@ -24,6 +24,7 @@ from videoperceiver.scoring.keywords import load_keywords
 from videoperceiver.scoring.relevance import load_relevance
 from videoperceiver.stages import DataConfig
 from videoperceiver.types import Sample
+from videoperceiver.video.degrade import load_operator
 from videoperceiver.video.pool import DecodePool
 
 _ROWS = "rows.jsonl"
@@ -31,6 +32,7 @@ _ROWS = "rows.jsonl"
 
 def run(config: DataConfig) -> Run:
     """Builds the manifest, resuming after the last clip that was done; a bad clip is recorded and left out."""
+    load_operator(config.operator)
     run = Run.open_or_create(config.output, config, stage="data")
     if run.finished:
         return run

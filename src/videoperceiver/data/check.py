@@ -67,7 +67,7 @@ def candidates(source: str | Path, *, fps: float, frame_fps: float | None = None
         manifest = Manifest(source)
         return [Candidate(manifest.resolve(sample), _options(sample, fps), sample) for sample in manifest], 0
     videos, folders, num_other = media_below(source)
-    clips = sorted([*videos, *(folders if frame_fps else [])])
+    clips = sorted(videos + (folders if frame_fps else []))
     if not clips:
         raise ManifestError(f"{source}: {nothing(folders)}")
     return [Candidate(path, {"fps": fps, "frame_fps": frame_fps}) for path in clips], num_other

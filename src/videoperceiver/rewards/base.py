@@ -4,17 +4,12 @@ A rule is a function (completion, question) -> float in [0, 1]; NaN abstains. Wh
 training loop records it, leaves that completion out of the loss and counts it; it is never read as 0.
 """
 
-import importlib
-import importlib.util
-import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import ModuleType
-from typing import cast
 
 from videoperceiver.errors import ConfigError, RewardError
+from videoperceiver.plugins import choose
 from videoperceiver.types import Question
 
 Rule = Callable[[str, Question], float]
@@ -69,53 +64,7 @@ def load_rule(name: str) -> Rule:
     Raises:
         ConfigError: no such rule, module, file or function.
     """
-    if name in RULES:
-        return RULES[name]
-    where, colon, attribute = name.rpartition(":")
-    if not colon:
-        raise ConfigError(f"base reward {name!r} is unknown, expected one of {', '.join(RULES)} or your own as 'package.module:function' or 'file.py:function'")
-    try:
-        module = _load_file(Path(where)) if where.endswith(".py") else _load_module(where)
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"base reward {name!r}: importing {where} raised {type(error).__name__}: {error}; mend it, or leave the rule out") from error
-    rule = getattr(module, attribute, None)
-    if not callable(rule):
-        raise ConfigError(f"base reward {name!r}: {where} has no function {attribute!r}; define it as {SIGNATURE}")
-    if not _takes_two(rule):
-        raise ConfigError(f"base reward {name!r}: {attribute}{inspect.signature(rule)} does not take two arguments; define it as {SIGNATURE}")
-    return cast(Rule, rule)
-
-
-def _takes_two(rule: Callable[..., object]) -> bool:
-    try:
-        inspect.signature(rule).bind("", None)
-    except TypeError:
-        return False
-    except ValueError:  # built into the interpreter, tells nothing of its arguments
-        return True
-    return True
-
-
-def _load_module(where: str) -> ModuleType:
-    try:
-        return importlib.import_module(where)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"module {where!r} of a base reward cannot be imported ({error}); is it on PYTHONPATH, or did you mean a file 'folder/file.py:function'?"
-        ) from error
-
-
-def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ConfigError(f"file {str(path)!r} of a base reward does not exist; give a path from the working directory, as 'folder/file.py:function'")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"file {str(path)!r} of a base reward is not a Python source file")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return choose(name, RULES, role="base reward", signature=SIGNATURE, num_arguments=2)
 
 
 def _ask(name: str, rule: Rule, completion: str, question: Question) -> float:

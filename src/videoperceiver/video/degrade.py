@@ -1,6 +1,7 @@
 """V', the clip without its key information (paper 3.1): an index map over V, one registry of operators, no pixels stored.
 
-An operator answers one question: which frame of V does each frame of V' show? Add one with `OPERATORS["name"] = function`.
+An operator answers one question: which frame of V does each frame of V' show? One of your own is named "package.module:function" or
+"folder/file.py:function" wherever an operator is named, in recipes and on the command line too.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,11 +10,14 @@ from itertools import chain
 
 import numpy as np
 
+from videoperceiver.errors import ConfigError
+from videoperceiver.plugins import choose
 from videoperceiver.types import BLANK, BLANK_LEVEL, Clip, Degradation
 from videoperceiver.video.keyframes import contiguous
 
 Operator = Callable[[int, Sequence[range], Sequence[int], np.random.Generator], np.ndarray]
 """(num_frames, runs, keyframes_idx, rng) -> (num_frames,) source indices; leaving every frame in place means "not applicable"."""
+SIGNATURE = "(num_frames: int, runs: Sequence[range], keyframes_idx: Sequence[int], rng: np.random.Generator) -> np.ndarray"
 
 
 def hold(num_frames: int, runs: Sequence[range], keyframes_idx: Sequence[int], rng: np.random.Generator) -> np.ndarray:
@@ -78,12 +82,21 @@ OPERATORS: dict[str, Operator] = {
 }
 
 
+def load_operator(name: str) -> Operator:
+    """An operator of `OPERATORS`, or one of the user's (see `plugins`).
+
+    Raises:
+        ConfigError: no such operator, module, file or function.
+    """
+    return choose(name, OPERATORS, role="operator", signature=SIGNATURE, num_arguments=4)
+
+
 def degrade(num_frames: int, operator: str, *, runs: Sequence[range] = (), keyframes_idx: Sequence[int] | np.ndarray = (), seed: int = 0) -> Degradation | None:
     """Decides what each frame of V' shows.
 
     Args:
         num_frames: T of the clip.
-        operator: a name in `OPERATORS`.
+        operator: see `load_operator`.
         runs: runs of key frames (`keyframes.runs`, or `keyframes.contiguous` of annotated frames); for hold, random, freeze.
         keyframes_idx: (K,) key frames; for predecessor.
         seed: of the random operators.
@@ -92,20 +105,23 @@ def degrade(num_frames: int, operator: str, *, runs: Sequence[range] = (), keyfr
         The index map, or None where nothing was replaced: such a clip has no V', and V' = V is never passed off as one.
 
     Raises:
-        ValueError: unknown operator, indices outside the clip, or an operator that returns no (T,) index map.
+        ConfigError: no such operator, or one that raises or returns no (T,) index map.
+        ValueError: indices outside the clip.
     """
-    if operator not in OPERATORS:
-        raise ValueError(f"got operator {operator!r}; expected one of {', '.join(OPERATORS)}")
+    function = load_operator(operator)
     keyframes = [int(k) for k in keyframes_idx]
     touched = [*keyframes, *(i for run in runs for i in (run.start, run.stop - 1))]
     if touched and not 0 <= min(touched) <= max(touched) < num_frames:
         raise ValueError(f"got key frames in {min(touched)}..{max(touched)} for a clip of {num_frames} frames; expected 0..{num_frames - 1}")
-    source_idx = np.asarray(OPERATORS[operator](num_frames, runs, keyframes, np.random.default_rng(seed)))
+    try:
+        source_idx = np.asarray(function(num_frames, runs, keyframes, np.random.default_rng(seed)))
+    except Exception as error:
+        raise ConfigError(f"operator {operator!r} raised {type(error).__name__}: {error}, for {num_frames} frames with runs {list(runs)}; mend it") from error
     if source_idx.shape != (num_frames,) or not ((source_idx >= BLANK) & (source_idx < num_frames)).all():
-        raise ValueError(f"operator {operator!r} gave indices {source_idx!r}; expected ({num_frames},) of {BLANK}..{num_frames - 1}")
+        raise ConfigError(f"operator {operator!r} gave indices {source_idx!r}; expected ({num_frames},) of {BLANK}..{num_frames - 1}")
     if (source_idx == np.arange(num_frames)).all():
         return None
-    is_random = operator in ("random", "shuffle") or OPERATORS[operator].__module__ != __name__
+    is_random = function in (random, shuffle) or function.__module__ != __name__
     return Degradation(operator, tuple(source_idx.tolist()), seed if is_random else 0)
 
 
