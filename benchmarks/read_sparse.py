@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import av
@@ -86,10 +88,13 @@ def in_order(path: Path, wanted: np.ndarray) -> np.ndarray:
 
 
 def with_decord(path: Path, wanted: np.ndarray) -> np.ndarray:
-    """decord's reader, its defaults."""
+    """decord's reader (or eva-decord's, of the same name), its defaults."""
     import decord
 
-    return decord.VideoReader(str(path)).get_batch(wanted.tolist()).asnumpy()
+    try:
+        return decord.VideoReader(str(path)).get_batch(wanted.tolist()).asnumpy()
+    except decord.DECORDError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def with_torchcodec(path: Path, wanted: np.ndarray) -> np.ndarray:
@@ -117,6 +122,12 @@ OTHERS: dict[str, tuple[str, Callable[[Path, np.ndarray], np.ndarray]]] = {
 }
 
 
+def version_of(name: str) -> str:
+    """The distribution that brings a reader, and its version."""
+    distribution = metadata.packages_distributions()[OTHERS[name][0].split(".")[0]][0]
+    return f"{distribution} {metadata.version(distribution)}"
+
+
 def usable(short: Path) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
     """The other readers that import and decode here."""
     found = {}
@@ -131,36 +142,60 @@ def usable(short: Path) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
     return found
 
 
-def timed(readers: dict[str, Callable[[], np.ndarray]], repeats: int) -> tuple[dict[str, float], dict[str, float], dict[str, np.ndarray]]:
-    """Median wall and processor seconds of each reader, taken in turns so that a busy moment hits all, and a part of each frame each returned."""
+@dataclass
+class Taken:
+    """What each reader needed and gave: median wall and processor seconds, a part of each frame, and why a reader failed."""
+
+    wall_s: dict[str, float]
+    processor_s: dict[str, float]
+    frames: dict[str, np.ndarray]
+    failed: dict[str, str]
+
+
+def timed(readers: dict[str, Callable[[], np.ndarray]], repeats: int) -> Taken:
+    """Times readers in turns, so that a busy moment hits all; one of the others that fails is left out and its reason kept."""
     wall: dict[str, list[float]] = {name: [] for name in readers}
     processor: dict[str, list[float]] = {name: [] for name in readers}
-    results = {}
+    results, failed = {}, {}
     for _ in range(repeats):
         for name, read in readers.items():
+            if name in failed:
+                continue
             start, start_processor = time.perf_counter(), time.process_time()
-            frames = read()
+            try:
+                frames = read()
+            except (RuntimeError, OSError, IndexError) as error:
+                if name in ("ours", "in order"):
+                    raise
+                failed[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+                continue
             wall[name].append(time.perf_counter() - start)
             processor[name].append(time.process_time() - start_processor)
             results[name] = frames[:, ::8, ::8].copy()  # a part of every frame: all readers' frames at once would fill the memory
             del frames
-    return _medians(wall), _medians(processor), results
+    return Taken(_medians(wall), _medians(processor), results, failed)
 
 
 def _medians(values: dict[str, list[float]]) -> dict[str, float]:
-    return {name: round(statistics.median(of), 4) for name, of in values.items()}
+    return {name: round(statistics.median(of), 4) for name, of in values.items() if of}
 
 
-def compare(what: str, path: Path, ours: Callable[[], np.ndarray], wanted: np.ndarray, others: dict, repeats: int) -> dict[str, dict[str, float]]:
-    """Times one kind of read and checks the frames; returns wall and processor seconds by reader."""
+def compare(what: str, path: Path, ours: Callable[[], np.ndarray], wanted: np.ndarray, others: dict, repeats: int) -> dict[str, dict]:
+    """Times one kind of read and checks the frames; returns wall and processor seconds by reader, and which readers failed."""
     readers = {"ours": ours, "in order": lambda: in_order(path, wanted), **{name: (lambda read=read: read(path, wanted)) for name, read in others.items()}}
-    wall, processor, results = timed(readers, repeats)
-    assert np.array_equal(results["ours"], results["in order"]), f"{what}: our frames differ from those of a full decode"
+    taken = timed(readers, repeats)
+    assert np.array_equal(taken.frames["ours"], taken.frames["in order"]), f"{what}: our frames differ from those of a full decode"
     for name in others:
-        is_same = results[name].shape == results["ours"].shape and np.abs(results[name].astype(np.int16) - results["ours"]).max() <= 2
-        print(f"{what}: {name} returns {'the same frames' if is_same else 'OTHER FRAMES'}")
-    print(f"{what}: " + ", ".join(f"{name} {value:.3f} s" for name, value in wall.items()))
-    return {"wall_s": wall, "processor_s": processor}
+        print(f"{what}: {name} {taken.failed.get(name) or likeness(taken.frames['ours'], taken.frames[name])}")
+    print(f"{what}: " + ", ".join(f"{name} {value:.3f} s" for name, value in taken.wall_s.items()))
+    return {"wall_s": taken.wall_s, "processor_s": taken.processor_s, "failed": taken.failed}
+
+
+def likeness(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """In words; colour conversion may differ by a level or two between versions of FFmpeg."""
+    if ours.shape != theirs.shape:
+        return f"returns OTHER FRAMES, {len(theirs)} for {len(ours)}"
+    return "returns the same frames" if np.abs(theirs.astype(np.int16) - ours).max() <= 2 else "returns OTHER FRAMES"
 
 
 def main() -> int:
@@ -184,11 +219,18 @@ def main() -> int:
         }
     wall = {what: run["wall_s"] for what, run in runs.items()}
     in_order_over_ours = {what: round(seconds["in order"] / seconds["ours"], 2) for what, seconds in wall.items()}
-    fastest_over_ours = {what: round(min(seconds[name] for name in others) / seconds["ours"], 2) for what, seconds in wall.items()} if others else {}
+    fastest = {what: min((seconds[name] for name in others if name in seconds), default=None) for what, seconds in wall.items()}
+    fastest_over_ours = {what: round(value / wall[what]["ours"], 2) for what, value in fastest.items() if value is not None}
     ratio = in_order_over_ours["8 spread frames"]
     holds = ratio >= GOAL and in_order_over_ours["1 fps"] >= 1 and all(share >= MIN_SHARE for share in fastest_over_ours.values())
     file = f"{length_s * FPS} frames {WIDTH}x{HEIGHT}, key frame every {GROUP}; short clip 300 frames 640x360"
-    detail = {"in_order_over_ours": in_order_over_ours, "fastest_other_over_ours": fastest_over_ours, "others": list(others), "file": file, **runs}
+    detail = {
+        "in_order_over_ours": in_order_over_ours,
+        "fastest_other_over_ours": fastest_over_ours,
+        "others": {name: version_of(name) for name in others},
+        "file": file,
+        **runs,
+    }
     print(json.dumps({"name": "read_sparse", "ratio": ratio, "goal": GOAL, "holds": holds, "detail": detail}))
     return 0
 
