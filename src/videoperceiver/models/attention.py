@@ -4,6 +4,7 @@ Decoder layers are called as they are, with one more keyword, `tree`, that trans
 it (plain transformers calls on the same model) the function is transformers' SDPA.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import torch
@@ -88,6 +89,34 @@ class Segments:
             raise ValueError(f"got attention dropout {dropout}; segment attention has none, use attention=dense")
         key, value = share_heads(query, key, value)
         return segment_attention(query, key, value, self.segments, scaling).transpose(1, 2)
+
+
+class Dropped:
+    """Another attention, with dropout for some nodes that see only themselves: theirs is computed apart, in one call for each length.
+
+    Args:
+        tree: for everybody else.
+        spans: (flat index of the first token, tokens, probability) of each such node.
+        device: of the hidden states.
+    """
+
+    def __init__(self, tree: TreeAttention, spans: Sequence[tuple[int, int, float]], device: torch.device):
+        self.tree, self.groups = tree, []
+        for length, probability in dict.fromkeys((length, probability) for _, length, probability in spans):
+            firsts = torch.tensor([first for first, *kind in spans if kind == [length, probability]], device=device)
+            self.groups.append((firsts[:, None] + torch.arange(length, device=device), probability))  # (n, length)
+
+    def attend(self, block: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
+        """See `TreeAttention`."""
+        out = self.tree.attend(block, query, key, value, scaling, dropout)  # (R, W, heads, d)
+        shape, out = out.shape, out.flatten(0, 1)
+        key, value = share_heads(query, key, value)
+        flat = [x.transpose(1, 2).flatten(0, 1) for x in (query, key, value)]  # (R * W, heads, d)
+        for at, probability in self.groups:
+            own = [x[at].transpose(1, 2) for x in flat]  # (n, heads, length, d)
+            alone = F.scaled_dot_product_attention(*own, dropout_p=probability, is_causal=True, scale=scaling)
+            out = out.index_copy(0, at.flatten(), alone.transpose(1, 2).flatten(0, 1))
+        return out.view(shape)
 
 
 class Flex:

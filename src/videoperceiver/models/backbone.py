@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging as hf_logging
@@ -25,11 +28,13 @@ from videoperceiver.models.feature_cache import FeatureCache, fingerprint
 from videoperceiver.models.forward import TreeOutput
 from videoperceiver.models.layout import Layout, check_depths, lay_out
 from videoperceiver.models.lora import Lora
+from videoperceiver.models.text_encoder import TextEncoder, projection
 from videoperceiver.models.tree import Tree
 
 log = logging.getLogger(__name__)
 QUESTION = "@@question@@"
 ADAPTER_FOLDER = "lora"
+EXTRAS = "extras.safetensors"
 
 
 @contextmanager
@@ -61,6 +66,8 @@ class Backbone(nn.Module):
         adapter: the family's answers.
         tokenizer, processor: the checkpoint's own.
         attention: "dense", "segments", "flex", or "auto" by size and device.
+        text_encoder, text_projection: of keywords, where they do not go in as the model's own tokens; see `attach_text_encoder`.
+        timings: seconds of the last forward, "vision" and "llm"; on a GPU only what its launches took.
         frozen_vision: whether features may be remembered.
         cache: features on disk; see `cache_features`.
     """
@@ -73,6 +80,9 @@ class Backbone(nn.Module):
         self.adapter: Adapter = check_family(base.config.model_type, "model")(base, processor, video_times)
         self.attention: AttentionKind = attention
         self.cache: FeatureCache | None = None
+        self.text_encoder: TextEncoder | None = None
+        self.text_projection: nn.Linear | None = None
+        self.timings: dict[str, float] = {}
         base.config.get_text_config()._attn_implementation = TREE
         self.prompt = self._read_prompt()
         self._encode_cached = lru_cache(8192)(self._encode)
@@ -149,6 +159,31 @@ class Backbone(nn.Module):
         self.processor.save_pretrained(folder)
         return folder
 
+    def attach_text_encoder(self, id_or_path: str | Path) -> None:
+        """Let keywords go in as a text encoder reads them, through a projection that is trained (paper 3.2). Raises ModelError."""
+        self.text_encoder = TextEncoder(id_or_path)
+        self.text_projection = projection(self.text_encoder.width, self.adapter.decoder.get_input_embeddings().weight)
+
+    def save_extras(self, folder: str | Path) -> None:
+        """Write what is trained beside the model, and no part of its plain folder, into a checkpoint; nothing where there is nothing."""
+        if self.text_projection is not None:
+            save_file({f"text_projection.{name}": value.contiguous() for name, value in self.text_projection.state_dict().items()}, Path(folder) / EXTRAS)
+
+    def load_extras(self, folder: str | Path) -> None:
+        """Take over what `save_extras` wrote.
+
+        Raises:
+            ModelError: the folder holds none, or of another width.
+        """
+        if self.text_projection is None:
+            return
+        path = Path(folder) / EXTRAS
+        try:
+            state = {name.removeprefix("text_projection."): value for name, value in load_file(path).items()}
+            self.text_projection.load_state_dict(state)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise ModelError(f"{path}: the projection of the text encoder cannot be restored ({error}); resume with the recipe that wrote it") from error
+
     # the forward
 
     def forward(self, trees: Sequence[Tree], tap_blocks: Sequence[int] = ()) -> TreeOutput:
@@ -163,17 +198,32 @@ class Backbone(nn.Module):
             ModelError: log-probabilities are not finite.
         """
         check_depths(trees, self.num_blocks, self.adapter.min_depth, tap_blocks)
-        layout, hidden, placed, kind = self.start(trees)
+        began = time.perf_counter()
+        features = self.features(trees)
+        encoded = time.perf_counter()
+        if all(node.gradient for tree in trees for node in tree.nodes):
+            output = self._run(trees, tap_blocks, features)
+        else:
+            parts = [[tree.part(gradient=gradient) for tree in trees] for gradient in (True, False)]
+            output = self._run([tree for tree, _ in parts[0]], tap_blocks, features)
+            with torch.no_grad():
+                aside = self._run([tree for tree, _ in parts[1]], tap_blocks, features)
+            output = forward.join(output, aside, *([index for _, index in part] for part in parts))
+        self.timings = {"vision": encoded - began, "llm": time.perf_counter() - encoded}
+        return output
+
+    def _run(self, trees: Sequence[Tree], tap_blocks: Sequence[int], features: Features | None) -> TreeOutput:
+        layout, hidden, placed, kind = self.start(trees, features)
         hidden, taps = forward.run_blocks(self.adapter, layout, hidden, placed, kind, tap_blocks)
         logps, entropy, distributions = forward.score(self.adapter, layout, hidden, trees)
         node, tap_index = torch.from_numpy(layout.target_node), torch.from_numpy(layout.slots[layout.taps])
         return TreeOutput(logps, entropy, node.to(hidden.device), taps, tap_index.to(hidden.device), distributions)
 
-    def start(self, trees: Sequence[Tree]) -> tuple[Layout, Tensor, Any, AttentionKind]:
-        """Layout, embeddings, placed features and kind of attention of a batch."""
+    def start(self, trees: Sequence[Tree], features: Features | None = None) -> tuple[Layout, Tensor, Any, AttentionKind]:
+        """Layout, embeddings, placed features and kind of attention of a batch, whose features are computed if not given."""
         adapter, device = self.adapter, self.device
         kind = choose(self.attention, max(tree.num_tokens for tree in trees), device)
-        features = self.features(trees)
+        features = self.features(trees) if features is None else features
         tokens = [adapter.tokens_per_patch(*tree.frames.shape[1:3]) for tree in trees]
         firsts = np.cumsum([0, *(len(tree.patches) * size for tree, size in zip(trees, tokens, strict=True))])
         starts = [first + size * np.arange(len(tree.patches)) for tree, size, first in zip(trees, tokens, firsts, strict=False)]
@@ -186,6 +236,7 @@ class Backbone(nn.Module):
             one_row=kind != "dense",
         )
         hidden, placed = forward.embed(adapter, layout, features, self.training)
+        hidden = hidden if self.text_projection is None else forward.embed_texts(layout, hidden, self.text_projection)
         return layout, hidden, placed, kind
 
     def features(self, trees: Sequence[Tree]) -> Features | None:

@@ -1,7 +1,7 @@
 """The only way trees are made: a clip and what is asked about it, spelled as the model's own processor would."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -58,25 +58,49 @@ class TreeBuilder:
         Raises:
             SampleError: the builder was given no degradation, or one that changes nothing.
         """
-        if self._degraded is None or (self._degraded == self._shown).all():
-            reason = "got no degraded frames" if self._degraded is None else "every frame of V' shows the same frame as V"
-            raise SampleError(f"{reason}, expected at least one replaced frame; skip V' for this sample", sample_id=self.sample_id)
-        return self._video(self._degraded, depth, tap)
+        return self._video(self._require_degraded(), depth, tap)
 
-    def second_view(self, *, dropout: float, depth: int | None = None, tap: bool = True) -> int:
-        """V again, a root of its own with dropout on its features (in training mode)."""
-        spelled = self._spelled
-        return self._add(Node(spelled.ids, patches=self._shown, depth=depth, dropout=dropout, tap=tap, positions=spelled.positions))
+    def second_view(
+        self, *, dropout: float, depth: int | None = None, tap: bool = True, where: Literal["features", "attention"] = "features", gradient: bool = True
+    ) -> int:
+        """V again, a root of its own with dropout (in training mode) on its projected features or on its attention; without gradient on request."""
+        spelled, node = self._spelled, Node(self._spelled.ids, patches=self._shown, depth=depth, tap=tap, gradient=gradient)
+        node.positions = spelled.positions
+        node.dropout, node.attention_dropout = (dropout, 0.0) if where == "features" else (0.0, dropout)
+        return self._add(node)
 
-    def text(self, text: str, *, depth: int | None = None, tap: bool = True) -> int:
-        """A text that sees nothing else, with an end token where it is read: the keywords' representation."""
-        return self._add(Node(self._encode(text + self.backbone.prompt.end_of_turn), depth=depth, tap=tap))
+    def degraded_after(self, parent: int, depth: int | None = None, *, tap: bool = False) -> int:
+        """V' as the next video of the same conversation, so that it sees `parent` (the literal layout of eq. 3). Raises as `degraded`."""
+        shown, spelled = self._require_degraded(), self._spelled
+        opening = len(self._encode(self.backbone.prompt.opening.removesuffix(self.backbone.adapter.placeholder)))
+        first = min(opening, int(np.flatnonzero(spelled.patch >= 0)[0]))
+        start = int(follow(self._nodes[parent], 1)[0, 0])
+        positions = spelled.positions[:, first:] - spelled.positions[:, first : first + 1] + start
+        return self._add(Node(spelled.ids[first:], parent, patches=shown, depth=depth, tap=tap, positions=positions))
+
+    def text(self, text: str, *, parent: int = -1, depth: int | None = None, tap: bool = True) -> int:
+        """The keywords, with an end token where they are read: a root that sees nothing else, or after `parent` (the literal layout)."""
+        end, encoder = self.backbone.prompt.end_of_turn, self.backbone.text_encoder
+        if encoder is None:
+            return self._add(Node(self._encode(text + end), parent, depth=depth, tap=tap))
+        states = encoder(text)  # (n, W)
+        closing = self._encode(end)
+        return self._add(Node(np.concatenate([np.repeat(closing[:1], len(states)), closing]), parent, depth=depth, tap=tap, encoded=states))
 
     def question(self, parent: int, text: str, instruction: str = "") -> int:
         """A question about the video that ends at `parent`, up to the start of the assistant's turn."""
         prompt = self.backbone.prompt
         asked = f"{text} {instruction}" if instruction else text
         return self._add(Node(self._encode(prompt.before_question + asked + prompt.after_question), parent))
+
+    def question_first(self, text: str) -> int:
+        """A question that stands before its video, as some benchmarks ask, up to the assistant's turn: a root of its own, which shares pixels alone."""
+        prompt, adapter = self.backbone.prompt, self.backbone.adapter
+        opening = prompt.opening.removesuffix(adapter.placeholder) + text + adapter.placeholder
+        times = self._t_s[self._pairs(self._source)].reshape(-1, adapter.frames_per_patch)
+        spelled = adapter.spell(opening, times, *self._frames.shape[1:3], self.backbone.encode_text)
+        video = self._add(Node(spelled.ids, patches=self._shown, positions=spelled.positions))
+        return self._add(Node(self._encode(prompt.before_question + prompt.after_question), video))
 
     def answer(self, parent: int, answer: str | Sequence[int] | np.ndarray, *, train: bool = True, distribution: bool = False) -> int:
         """An answer to the question `parent`: a text, which gets its end of turn, or the token ids of a completion as they are."""
@@ -130,6 +154,12 @@ class TreeBuilder:
             source = np.where(source == BLANK, frames, source)
         return self._patch_of(source)
 
+    def _require_degraded(self) -> np.ndarray:
+        if self._degraded is None or (self._degraded == self._shown).all():
+            reason = "got no degraded frames" if self._degraded is None else "every frame of V' shows the same frame as V"
+            raise SampleError(f"{reason}, expected at least one replaced frame; skip V' for this sample", sample_id=self.sample_id)
+        return self._degraded
+
     def _video(self, shown: np.ndarray, depth: int | None, tap: bool) -> int:
         spelled, first, parent = self._spelled, 0, -1
         if self._degraded is not None and (self._degraded != self._shown).any():
@@ -160,3 +190,11 @@ class TreeBuilder:
             raise BudgetError(
                 f"{what} reaches position {positions}, the model's context is {self.backbone.context}; use fewer or smaller frames", sample_id=self.sample_id
             )
+
+
+def without_video(backbone: Backbone, questions: Sequence[str], *, sample_id: str) -> tuple[Tree, list[int]]:
+    """The same conversation without a video: its tree, and the nodes of the questions, up to the assistant's turn."""
+    prompt = backbone.prompt
+    root = Node(backbone.encode_text(prompt.opening.removesuffix(backbone.adapter.placeholder)))
+    asked = [Node(backbone.encode_text(prompt.before_question + text + prompt.after_question), 0) for text in questions]
+    return Tree([root, *asked], np.zeros((1, 2, 2, 3), np.uint8), np.zeros(1), [], sample_id), list(range(1, len(asked) + 1))

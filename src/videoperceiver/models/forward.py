@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from videoperceiver.errors import ModelError
@@ -61,6 +61,15 @@ def embed(adapter: Adapter, layout: Layout, features: Features | None, training:
     return flat.view(hidden.shape), placed
 
 
+def embed_texts(layout: Layout, hidden: Tensor, projection: nn.Module) -> Tensor:
+    """Hidden states (R, W, D) with the texts that an encoder read, projected, in place; the projection is in the graph even where there are none."""
+    if not layout.encoded:
+        return hidden + sum(weight.sum() for weight in projection.parameters()) * 0.0
+    at = np.concatenate([np.arange(first, first + len(states)) for first, states in layout.encoded])
+    states = torch.cat([states for _, states in layout.encoded]).to(hidden.device, hidden.dtype)
+    return hidden.flatten(0, 1).index_copy(0, torch.from_numpy(at).to(hidden.device), projection(states)).view(hidden.shape)
+
+
 def run_blocks(
     adapter: Adapter,
     layout: Layout,
@@ -92,6 +101,10 @@ def run_blocks(
         if stage.source is not None:
             hidden, *rotary = (_repack(x, stage) for x in (hidden, *rotary))
         tree = attention.build(kind, stage, hidden.device, hidden.dtype)
+        if layout.attention_dropout is not None and adapter.decoder.training:
+            dropped = np.flatnonzero((layout.attention_dropout > 0) & (stage.length > 0))
+            spans = [(int(stage.start[s]), int(stage.length[s]), float(layout.attention_dropout[s])) for s in dropped]
+            tree = attention.Dropped(tree, spans, hidden.device) if spans else tree
         tree = record(tree) if record else tree
         for block in range(stage.first, stage.stop):
             hidden = layers[block](hidden, attention_mask=None, position_embeddings=tuple(rotary), tree=tree)
@@ -151,3 +164,26 @@ def _score_chunk(head: Any, rows: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         full = logits.log_softmax(-1)
         entropy = -(full.exp() * full).sum(-1)
     return logps, entropy
+
+
+def join(output: TreeOutput, aside: TreeOutput, indices: Sequence[np.ndarray], indices_aside: Sequence[np.ndarray]) -> TreeOutput:
+    """One output of two passes over parts of the same trees; the second brings only taps.
+
+    Args:
+        output: of some of the nodes.
+        aside: of the others.
+        indices: for each tree, (n,) which nodes the first pass held.
+        indices_aside: the same of the second.
+    """
+    taps_at = torch.cat([_whole(output.tap_index, indices), _whole(aside.tap_index, indices_aside)])  # (K, 2)
+    width = 1 + int(taps_at[:, 1].max()) if len(taps_at) else 1
+    order = (taps_at[:, 0] * width + taps_at[:, 1]).argsort()
+    taps = {block: torch.cat([rows, aside.taps[block]])[order] for block, rows in output.taps.items()}
+    distributions = {(b, int(indices[b][i])): rows for (b, i), rows in output.distributions.items()}
+    return TreeOutput(output.logps, output.entropy, _whole(output.node, indices), taps, taps_at[order], distributions)
+
+
+def _whole(node: Tensor, indices: Sequence[np.ndarray]) -> Tensor:
+    """(N, 2) tree and node in the parts -> in the whole trees."""
+    found = [int(indices[b][i]) for b, i in node.tolist()]
+    return torch.stack([node[:, 0], torch.tensor(found, dtype=node.dtype, device=node.device)], dim=1)

@@ -7,10 +7,14 @@ all read that one array. Nodes that leave after block l make a second, shorter l
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from videoperceiver.models.tree import ALL_BLOCKS, IGNORE, Node, Tree
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Shape suffixes: R rows, W row width, S slots (nodes of all trees, depth first), N targets.
 
@@ -49,6 +53,8 @@ class Layout:
         pads: (M,) flat index of each video token in the first stage.
         features: (M,) row of the concatenated video features that fills it.
         pad_dropout: (M,) dropout probability, None if none.
+        attention_dropout: (S,) dropout probability of each slot, None if none.
+        encoded: flat index of the first token in the first stage and hidden states of each text that an encoder read.
         slots: (S, 2) tree and node of each slot.
         slot_of: for each tree, (n,) slot of each node.
         target_ids: (N,) token ids, in order of tree, node, position.
@@ -63,6 +69,8 @@ class Layout:
     pads: np.ndarray
     features: np.ndarray
     pad_dropout: np.ndarray | None
+    attention_dropout: np.ndarray | None
+    encoded: list[tuple[int, "Tensor"]]
     slots: np.ndarray
     slot_of: list[np.ndarray]
     target_ids: np.ndarray
@@ -110,6 +118,8 @@ def lay_out(
         flat[ids == video_token_id] if len(features) else np.zeros(0, np.int64),
         features,
         dropout,
+        _attention_dropout(nodes),
+        [(int(first), node.encoded) for first, node in zip(head.start, nodes, strict=True) if node.encoded is not None],
         slots,
         slot_of,
         *_targets(trees, slot_of, stages[-1], num_blocks),
@@ -179,6 +189,11 @@ def _features(nodes: Sequence[Node], slots: np.ndarray, patch_start: Sequence[np
     return np.concatenate(rows), probability if probability.any() else None
 
 
+def _attention_dropout(nodes: Sequence[Node]) -> np.ndarray | None:
+    probability = np.fromiter((node.attention_dropout for node in nodes), np.float64, len(nodes))
+    return probability if probability.any() else None
+
+
 def _targets(trees: Sequence[Tree], slot_of: list[np.ndarray], final: Stage, num_blocks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ids, origin, owner = [], [], []
     for b, tree in enumerate(trees):
@@ -210,7 +225,7 @@ def check_depths(trees: Sequence[Tree], num_blocks: int, least: int, tap_blocks:
 
     Raises:
         ValueError: a depth below `least` (DeepStack adds features up to there) or above the number of blocks; a tap outside the
-            blocks, or after its node has left.
+            blocks, or after its node has left; dropout of attention, or no gradient, for a node that is no root or has children.
     """
     if tap_blocks and not 1 <= min(tap_blocks) <= max(tap_blocks) <= num_blocks:
         raise ValueError(f"got tap blocks {list(tap_blocks)}, expected some of 1..{num_blocks}")
@@ -220,5 +235,7 @@ def check_depths(trees: Sequence[Tree], num_blocks: int, least: int, tap_blocks:
         if len(shallow) and (shallow.min() < least or shallow.max() > num_blocks):
             raise ValueError(f"early exit after block {shallow.min()}..{shallow.max()}; this model has {num_blocks} blocks and needs at least {least}")
         for i, node in enumerate(tree.nodes):
+            if (node.attention_dropout or not node.gradient) and (node.parent >= 0 or any(other.parent == i for other in tree.nodes)):
+                raise ValueError(f"tree {b}, node {i} has dropout of attention or no gradient; only a root without children can be run so")
             if node.tap and tree.depth[i] < deepest:
                 raise ValueError(f"tree {b}, node {i} is tapped after block {deepest} but leaves after block {tree.depth[i]}")

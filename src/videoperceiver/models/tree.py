@@ -11,12 +11,15 @@ other only if one is the other's ancestor, so a packed tree computes exactly wha
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from videoperceiver.errors import BudgetError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IGNORE = -100
 """Label of a position that is not a target."""
@@ -37,6 +40,9 @@ class Node:
         patches: (n,) entries of `Tree.patches` whose features fill this node's video tokens, in order.
         depth: the node and its descendants leave after this many blocks (early exit); None = all blocks.
         dropout: on the node's projected video features, in training mode only (the second view of a contrastive pair).
+        attention_dropout: on the attention of the node's tokens to each other, in training mode only; of a root without children.
+        gradient: False runs the node without gradient, apart from the others; of a root without children.
+        encoded: (n, W) hidden states of a text encoder; projected, they take the place of the embeddings of the node's first n tokens.
         tap: whether the hidden state at the node's last token is read at the tap blocks.
         distribution: whether full log-softmax rows at the node's targets are returned.
         positions: (3, L) int64 temporal, height and width positions; None = text that follows the parent (filled by `Tree`).
@@ -48,6 +54,9 @@ class Node:
     patches: np.ndarray | None = None
     depth: int | None = None
     dropout: float = 0.0
+    attention_dropout: float = 0.0
+    gradient: bool = True
+    encoded: "Tensor | None" = None
     tap: bool = False
     distribution: bool = False
     positions: np.ndarray | None = None
@@ -101,6 +110,13 @@ class Tree:
     def num_tokens(self) -> int:
         """Tokens of all nodes, each counted once."""
         return sum(len(node) for node in self.nodes)
+
+    def part(self, *, gradient: bool) -> tuple["Tree", np.ndarray]:
+        """The nodes that run with gradient, or those that run without, over the same frames and patches; and their indices in this tree."""
+        kept = [i for i, node in enumerate(self.nodes) if node.gradient == gradient]
+        new = {old: i for i, old in enumerate(kept)}
+        nodes = [replace(self.nodes[i], parent=new.get(self.nodes[i].parent, -1)) for i in kept]
+        return Tree(nodes, self.frames, self.t_s, self.patches, self.sample_id, self.memory), np.asarray(kept, dtype=np.int64)
 
     def path(self, index: int) -> list[int]:
         """Nodes from the root to `index`, included."""
