@@ -33,6 +33,10 @@ _SHOWN_CHARS = 300
 _CHARS_A_TOKEN = 3
 
 
+class NoAnswerError(EndpointError):
+    """One request found no usable answer after all tries; others may."""
+
+
 class ChatEndpoint:
     """Asks a chat model for JSON of a given schema; retries, caches and counts what it costs.
 
@@ -92,7 +96,8 @@ class ChatEndpoint:
             parse: turns the decoded JSON into the result; raises ValueError, LookupError, TypeError or AttributeError where it does not fit, which is retried.
 
         Raises:
-            EndpointError: no usable answer after all tries, a refusal that a retry cannot mend, or the budget is spent.
+            NoAnswerError: no usable answer after all tries.
+            EndpointError: a refusal that a retry cannot mend, or the budget is spent.
         """
         payload = self._payload(messages, schema)
         key = hashlib.sha256(json.dumps([self.base_url, payload], sort_keys=True).encode()).hexdigest()
@@ -116,7 +121,7 @@ class ChatEndpoint:
                 continue
             self._store(key, content)
             return answer
-        raise EndpointError(
+        raise NoAnswerError(
             f"{self.base_url}: gave up on model {self.model!r} after {self._max_retries + 1} tries; the last one got {problem}. "
             "Check the server, or raise timeout_s, max_retries or max_answer_tokens"
         )
@@ -163,6 +168,10 @@ class ChatEndpoint:
         spent = usage.get("total_tokens") if isinstance(usage, dict) else None
         with self._lock:
             self.tokens_spent += spent if isinstance(spent, int) else (len(json.dumps(payload)) + len(response.text)) // _CHARS_A_TOKEN
+        return self._answer(body)
+
+    def _answer(self, body: Any) -> Any:
+        """What of the decoded response is parsed and cached."""
         choice = body["choices"][0]
         if choice.get("finish_reason") == "length":
             raise ValueError(f"cut off after {self._max_answer_tokens} tokens")

@@ -1,0 +1,154 @@
+"""An OpenAI-compatible server as an engine: vLLM's `vllm serve`, and closed models, in the same harness as our checkpoints."""
+
+import base64
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from videoperceiver.errors import SampleError
+from videoperceiver.evaluation.engines import Ask, Said
+from videoperceiver.evaluation.protocol import Protocol
+from videoperceiver.scoring.endpoint import ChatEndpoint, Messages, NoAnswerError
+from videoperceiver.stages import EngineConfig
+from videoperceiver.types import Clip
+from videoperceiver.video.write import write_mp4
+
+JPEG_QUALITY = 90
+
+
+class AnswerEndpoint(ChatEndpoint):
+    """The chat client, for answers in words: no schema is asked for, and an answer cut off at its limit is an answer.
+
+    Args:
+        protocol: decoding: tokens, temperature, draws.
+        options: of `ChatEndpoint`.
+    """
+
+    def __init__(self, protocol: Protocol, **options: Any):
+        super().__init__(max_answer_tokens=protocol.max_new_tokens, **options)
+        self._protocol = protocol
+
+    def say(self, messages: Messages, seed: int) -> list[str]:
+        """One text a draw.
+
+        Raises:
+            NoAnswerError: no usable answer after all tries.
+            EndpointError: a refusal that a retry cannot mend, or the budget is spent.
+        """
+        return self.ask(messages, {"seed": seed}, _texts)
+
+    def _payload(self, messages: Messages, schema: Mapping[str, Any]) -> dict[str, Any]:
+        decoding = {"temperature": self._protocol.temperature, "max_tokens": self._protocol.max_new_tokens, "seed": schema["seed"]}
+        several = {"n": self._protocol.num_samples} if self._protocol.num_samples > 1 else {}
+        return {"model": self.model, "messages": [dict(message) for message in messages], **decoding, **several}
+
+    def _answer(self, body: Any) -> Any:
+        """The texts of all draws; an empty one is an answer that says nothing."""
+        choices = body["choices"]
+        if len(choices) != self._protocol.num_samples:
+            raise ValueError(f"{len(choices)} answers, expected {self._protocol.num_samples}")
+        return [choice["message"]["content"] or "" for choice in choices]
+
+
+def _texts(content: Any) -> list[str]:
+    if not all(isinstance(text, str) for text in content):
+        raise TypeError("an answer is no text")
+    return list(content)
+
+
+class EndpointEngine:
+    """A server's model. The video comes first and its bytes are the same for all its questions, so that a server with a prefix cache shares it.
+
+    Args:
+        config: server, media, limits.
+        model: the server's name of it.
+        protocol: decoding.
+        cache_folder: answers by request, so that an interrupted run asks nothing twice.
+
+    Raises:
+        ConfigError: no base URL.
+    """
+
+    sees = True
+
+    def __init__(self, config: EngineConfig, model: str, protocol: Protocol, cache_folder: Path):
+        self.name, self._media = model, config.media
+        self._num_parallel = config.num_parallel
+        self._chat = AnswerEndpoint(
+            protocol,
+            base_url=config.base_url,
+            model=model,
+            timeout_s=config.timeout_s,
+            max_retries=config.max_retries,
+            token_budget=config.token_budget,
+            cache_folder=cache_folder,
+            num_parallel=config.num_parallel,
+        )
+
+    def fit(self, frames: np.ndarray) -> np.ndarray:
+        """The server resizes."""
+        return frames
+
+    def answer(self, asks: Sequence[Ask], protocol: Protocol) -> list[Said | SampleError]:
+        """Several requests at a time; an ask one of whose questions gets no answer is told apart from the others."""
+        with ThreadPoolExecutor(self._num_parallel) as pool:
+            futures = []
+            for ask in asks:
+                media = [] if ask.clip is None else media_parts(ask.clip, self._media)
+                prompts = [conversation(media, text, text_first=protocol.text_first) for text in ask.questions]
+                futures.append([pool.submit(self._say, prompt, seed) for prompt, seed in zip(prompts, ask.seeds, strict=True)])
+            try:
+                found = [[future.result() for future in own] for own in futures]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        result: list[Said | SampleError] = []
+        for ask, said in zip(asks, found, strict=True):
+            failed = next((item for item in said if isinstance(item, NoAnswerError)), None)
+            texts = [item for item in said if not isinstance(item, NoAnswerError)]
+            result.append(texts if failed is None else SampleError(f"the endpoint gave no answer: {failed}", sample_id=ask.sample_id))
+        return result
+
+    def _say(self, messages: Messages, seed: int) -> list[str] | NoAnswerError:
+        try:
+            return self._chat.say(messages, seed)
+        except NoAnswerError as error:
+            return error
+
+
+def conversation(media: Sequence[Mapping[str, Any]], text: str, *, text_first: bool) -> list[dict[str, Any]]:
+    """One user message of media and question."""
+    asked = {"type": "text", "text": text}
+    return [{"role": "user", "content": [asked, *media] if text_first else [*media, asked]}]
+
+
+def media_parts(clip: Clip, media: str) -> list[dict[str, Any]]:
+    """A clip as JPEG images, each after its time in words, or as one MP4 with its own times (vLLM's `video_url`)."""
+    if media == "video":
+        return [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_encoded(_mp4(clip))}"}}]
+    parts = []
+    for frame, time in zip(clip.frames, clip.t_s.tolist(), strict=True):
+        parts.append({"type": "text", "text": f"<{time:.1f} seconds>"})
+        parts.append({"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{_encoded(_jpeg(frame))}"}})
+    return parts
+
+
+def _jpeg(frame: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def _mp4(clip: Clip) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return write_mp4(clip, Path(folder) / "clip.mp4").read_bytes()
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
