@@ -133,7 +133,29 @@ class ContrastiveConfig:
     tap_blocks: list[int] = field(default_factory=lambda: [16])
     mask_same_keywords: bool = True  # rows with the same keywords are not each other's negatives; false = literal
     queue_size: int = 0  # past rows that serve as further negatives; 0 = the batch alone
+    layout: Literal["isolated", "concatenated"] = "isolated"  # concatenated: one causal row [V, V', T], eq. (3) as written; solved by copying
+    view: Literal["features", "attention"] = "features"  # where the second view's dropout acts: projected video tokens, or attention
     view_dropout: float = 0.1  # of the second view of eq. (4)
+    view_gradient: bool = True  # false: the second view is a fixed target; cheaper, and its activations are not kept
+    text_encoder: Literal["llm", "bert"] = "llm"  # whose tokens X_T are: the model's own, or a BERT's through a trained projection (paper)
+    text_model: str = ""  # id or folder of that BERT
+    lr: float = 0.0  # of what only the contrastive loss trains, the projection; 0 = optim.lr
+
+    def __post_init__(self) -> None:
+        if bool(self.text_model) != (self.text_encoder == "bert"):
+            raise ConfigError(
+                f"contrastive.text_model is {self.text_model!r} with text_encoder: {self.text_encoder}; text_encoder: bert needs one, llm has none"
+            )
+        if not self.tap_blocks or min(self.tap_blocks) < 1:
+            raise ConfigError(f"contrastive.tap_blocks is {list(self.tap_blocks)}, expected at least one block, counted from 1")
+        if min(self.vv, self.tv, self.vt, self.weight) < 0 or self.queue_size < 0:
+            raise ConfigError(
+                f"contrastive.weight, vv, tv, vt and queue_size are {self.weight}, {self.vv}, {self.tv}, {self.vt}, {self.queue_size}; expected none below 0"
+            )
+        if self.weight > 0 and not (self.vv or self.tv or self.vt):
+            raise ConfigError("contrastive.vv, tv and vt are all 0, so the loss has no term; set contrastive.weight=0 for plain fine-tuning")
+        if self.tau <= 0:
+            raise ConfigError(f"contrastive.tau is {self.tau}, expected above 0")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -36,10 +37,15 @@ class SftLayout:
     """What stage 1 grows on every clip's tree.
 
     Attributes:
-        contrast: h_V, h_V', a second view and the keywords, for the contrastive terms.
+        contrast: h_V and h_V', for the contrastive terms.
+        view: a second view of V too.
+        text: the keywords too.
+        concatenated: V' and the keywords follow V in one causal row, instead of standing alone.
         evidence: questions about the event are also asked on V' (through all blocks), with full distributions.
         last_tap: the deepest tapped block; nodes that only serve the contrastive terms leave after it.
         view_dropout: of the second view.
+        view_where: whether it acts on the features or on the attention.
+        view_gradient: whether the second view is trained.
         captions: train on the caption too.
         questions_per_clip: 0 = all.
         instruction_share: of the questions carry the refeed instruction `instruction`.
@@ -48,9 +54,14 @@ class SftLayout:
     """
 
     contrast: bool
+    view: bool
+    text: bool
+    concatenated: bool
     evidence: bool
     last_tap: int
     view_dropout: float
+    view_where: Literal["features", "attention"]
+    view_gradient: bool
     captions: bool
     questions_per_clip: int
     instruction_share: float
@@ -64,10 +75,12 @@ def sft_tree(backbone: Backbone, sample: Sample, clip: Clip, layout: SftLayout, 
     with_degraded = sample.degradation is not None and (layout.contrast or layout.evidence)
     builder = builder_of(backbone, sample, clip, with_degraded=with_degraded, max_tokens=layout.max_tokens)
     full = builder.video(tap=layout.contrast)
-    degraded = builder.degraded(depth=None if layout.evidence else layout.last_tap, tap=layout.contrast) if with_degraded else None
+    isolated = layout.contrast and not layout.concatenated
+    degraded = None
+    if with_degraded and (isolated or layout.evidence):
+        degraded = builder.degraded(depth=None if layout.evidence else layout.last_tap, tap=isolated)
     answers, evidence = [], []
-    for question in choose_questions(sample.questions, layout.questions_per_clip, rng):
-        instruction = layout.instruction if rng.random() < layout.instruction_share else ""
+    for question, instruction in draw_questions(sample, layout, rng):
         asks_event = layout.evidence and not question.static and len(question.options) > 1
         answer = builder.answer(builder.question(full, question.text, instruction=instruction), question.answer, distribution=asks_event)
         answers.append(answer)
@@ -78,11 +91,23 @@ def sft_tree(backbone: Backbone, sample: Sample, clip: Clip, layout: SftLayout, 
         answers.append(builder.answer(builder.question(full, layout.caption_prompt), sample.caption))
     grown = SftTree(sample, builder.tree(), answers, evidence)
     if layout.contrast:
-        grown.full, grown.degraded = full, degraded
-        grown.view = builder.second_view(dropout=layout.view_dropout, depth=layout.last_tap, tap=True)
-        grown.text = builder.text(" ; ".join(sample.keywords), depth=layout.last_tap, tap=True) if sample.keywords else None
+        grown.full, depth, parent = full, layout.last_tap, -1
+        if layout.concatenated:
+            degraded = builder.degraded_after(full, depth, tap=True) if with_degraded else None
+            parent = full if degraded is None else degraded
+        grown.degraded = degraded
+        if layout.view:
+            grown.view = builder.second_view(dropout=layout.view_dropout, depth=depth, where=layout.view_where, gradient=layout.view_gradient)
+        if layout.text and sample.keywords:
+            grown.text = builder.text(" ; ".join(sample.keywords), parent=parent, depth=depth)
     grown.tree = builder.tree()
     return grown
+
+
+def draw_questions(sample: Sample, layout: SftLayout, rng: np.random.Generator) -> list[tuple[Question, str]]:
+    """The questions asked this time, each with the instruction that follows it ("" for most): all that is random about a sample's tree."""
+    chosen = choose_questions(sample.questions, layout.questions_per_clip, rng)
+    return [(question, layout.instruction if rng.random() < layout.instruction_share else "") for question in chosen]
 
 
 def builder_of(backbone: Backbone, sample: Sample, clip: Clip, *, with_degraded: bool = True, max_tokens: int | None = None) -> TreeBuilder:
