@@ -23,10 +23,16 @@ class Optim:
 
 
 @dataclass(frozen=True)
+class Runtime:
+    num_workers: int = 0
+
+
+@dataclass(frozen=True)
 class Config:
     steps: int = 4
     layers: tuple[int, ...] = (1, 2)
     optim: Optim = field(default_factory=Optim)
+    runtime: Runtime = field(default_factory=Runtime)
 
 
 def rows_without_time(run):
@@ -118,6 +124,36 @@ def test_another_run_in_the_folder_is_refused_and_left_alone(tmp_path, change, m
     assert files(tmp_path / "run") == before
 
 
+def test_where_a_run_computes_may_change_and_is_saved(tmp_path):
+    Run.open_or_create(tmp_path / "run", Config(), stage="sft")
+    run = Run.open_or_create(tmp_path / "run", Config(runtime=Runtime(num_workers=3)), stage="sft")
+    assert run.config(Config).runtime.num_workers == 3
+
+
+def test_a_field_that_is_new_since_counts_as_its_default(tmp_path):
+    run = Run.open_or_create(tmp_path / "run", Config(), stage="sft")
+    path = run.folder / "config.yaml"
+    path.write_text("".join(line + "\n" for line in path.read_text().splitlines() if "clip:" not in line))
+    assert Run.open_or_create(run.folder, Config(), stage="sft").config(Config) == Config()
+    path.write_text("".join(line + "\n" for line in path.read_text().splitlines() if "clip:" not in line))
+    with pytest.raises(RunError, match=r"optim\.clip was 1\.0, now 2\.0"):
+        Run.open_or_create(run.folder, Config(optim=Optim(clip=2.0)), stage="sft")
+
+
+def test_a_silent_run_counts_rejects_and_writes_nothing(tmp_path):
+    run = Run.open_or_create(tmp_path / "run", Config(), stage="sft")
+    before, silent = files(run.folder), run.silent()
+    silent.log(0, loss=1.0)
+    silent.write_json("result.json", {})
+    silent.finish()
+    for name in ("a", "b"):
+        silent.reject(SampleError("bad", sample_id=name))
+    assert files(run.folder) == before
+    assert run.status == "running"
+    with pytest.raises(RunError, match="2 of 10 samples are bad"):
+        silent.check_rejects(0.1, seen=10)
+
+
 def test_changed_data_is_refused(tmp_path):
     data = tmp_path / "manifest.jsonl"
     data.write_text("1\n")
@@ -181,11 +217,15 @@ def test_too_many_bad_samples_fail_the_run_with_their_reasons(tmp_path):
         run.reject(SampleError(reason, sample_id=name))
     run.check_rejects(0.1, seen=20)
     run.reject(SampleError("third", sample_id="c"))
-    with pytest.raises(RunError, match=r"3 of 20 samples are bad, more than max_reject_rate=0\.1 allows\. First reasons: first; later; second"):
+    run.reject(SampleError("first", sample_id="d"))
+    with pytest.raises(RunError, match=r"4 of 20 samples are bad, more than max_reject_rate=0\.1 allows") as failed:
         run.check_rejects(0.1, seen=20)
-    assert [row["sample_id"] for row in run.rejects()] == ["a", "a", "b", "c"]
-    with pytest.raises(RunError, match="3 of 29 samples"):  # counted again from the file
-        Run.open(run.folder).check_rejects(0.1, seen=29)
+    table = str(failed.value).splitlines()[1:-1]  # the most frequent first, with one sample of each
+    assert [line.split(maxsplit=1) for line in table[:2]] == [["samples", "reason"], ["2", "SampleError: first (e.g. a)"]]
+    assert len(table) == 5
+    assert [row["sample_id"] for row in run.rejects()] == ["a", "a", "b", "c", "d"]
+    with pytest.raises(RunError, match="4 of 39 samples"):  # counted again from the file
+        Run.open(run.folder).check_rejects(0.1, seen=39)
 
 
 def test_one_bad_sample_is_borne_unless_none_may_be(tmp_path):

@@ -10,24 +10,25 @@ Advance = Callable[..., None]
 
 
 @contextmanager
-def stage_progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
+def stage_progress(description: str, total: int, done: int = 0, *, shown: bool = True) -> Iterator[Advance]:
     """A bar with elapsed time and ETA on stderr; yields `advance(note="", steps=1)`.
 
     Args:
         description: the stage.
         total: its steps.
         done: steps that an earlier session has done.
+        shown: whether this process speaks.
     """
     columns = (
         TextColumn("[bold]{task.description:<28}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
         task = progress.add_task(description, total=total, completed=done, note="")
 
         def advance(note: str = "", steps: int = 1) -> None:

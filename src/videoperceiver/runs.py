@@ -28,13 +28,15 @@ import yaml
 
 from videoperceiver import __version__
 from videoperceiver.config import dump, load
-from videoperceiver.errors import RunError, SampleError
+from videoperceiver.errors import ConfigError, RewardError, RunError, SampleError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Status = Literal["running", "finished", "interrupted"]
 
 SCHEMA = 1
+FREE = ("runtime.",)
+"""Groups of fields that a continued run may change."""
 _BEGINNINGS = {".lock", "config.yaml", ".config.yaml.part", ".metadata.json.part"}  # all that a kill during creation leaves: metadata.json comes last
 _REJECT_KEYS = ("sample_id", "path", "kind", "reason")
 PACKAGES = ("torch", "torchvision", "transformers", "tokenizers", "peft", "av", "numpy", "scipy")
@@ -48,8 +50,8 @@ class Run:
         stage: "data", "sft", "grpo" or "evaluate".
     """
 
-    def __init__(self, folder: Path, stage: str):
-        self.folder, self.stage = folder, stage
+    def __init__(self, folder: Path, stage: str, *, writes: bool = True):
+        self.folder, self.stage, self._writes = folder, stage, writes
         self._began_s = time.monotonic()
         self._rejected = [tuple(row[key] for key in _REJECT_KEYS) for row in self.rejects()]
 
@@ -74,11 +76,12 @@ class Run:
             if not begun and any(entry.name not in _BEGINNINGS for entry in folder.iterdir()):
                 raise RunError(f"{folder} is not empty and holds no run: expected a new or empty folder, or a run to continue; name another folder")
             if begun:
-                _same(folder, metadata, dump(config))
+                _same(folder, metadata, config)
             _lock(folder)
             run = cls(folder, stage)
+            if not run.finished:
+                run.write_text("config.yaml", dump(config))  # also of a continued run: its runtime may differ
             if not begun:
-                run.write_text("config.yaml", dump(config))
                 run.write_json("metadata.json", metadata | _environment())
             if not run.finished:
                 run.write_json("status.json", {"status": "running"})
@@ -93,6 +96,10 @@ class Run:
         """
         folder = Path(folder)
         return cls(folder, _read_metadata(folder)["stage"])
+
+    def silent(self) -> Self:
+        """The same run as the ranks beside the first hold it: it counts rejects and writes nothing."""
+        return type(self)(self.folder, self.stage, writes=False)
 
     def config(self, cls: type[T]) -> T:
         """The resolved config it ran with."""
@@ -112,7 +119,8 @@ class Run:
     def finish(self) -> None:
         """Mark the run complete and let go of its folder."""
         self.write_json("status.json", {"status": "finished"})
-        _unlock(self.folder)
+        if self._writes:
+            _unlock(self.folder)
 
     def resume_at(self, step: int) -> None:
         """Drop the scalars of `step` and later, so that the resumed run ends with the metrics of an uninterrupted one."""
@@ -151,13 +159,22 @@ class Run:
         Raises:
             RunError: more are bad than that, with the first reasons.
         """
-        num_rejected = len({sample_id or path for sample_id, path, _, _ in self._rejected})
+        num_rejected = len({sample_id or path for sample_id, path, kind, _ in self._rejected if kind != RewardError.__name__})  # stage 2 counts those
         if num_rejected > max(max_reject_rate * seen, 1 if max_reject_rate else 0):
-            reasons = "; ".join(reason for *_, reason in self._rejected[:3])
             raise RunError(
-                f"{num_rejected} of {seen} samples are bad, more than max_reject_rate={max_reject_rate:g} allows. First reasons: {reasons}. "
+                f"{num_rejected} of {seen} samples are bad, more than max_reject_rate={max_reject_rate:g} allows:\n{self._reasons()}\n"
                 f"All are in {self.folder / 'rejects.jsonl'}: mend or drop them, or raise max_reject_rate"
             )
+
+    def _reasons(self, most: int = 8) -> str:
+        """A table: how often each reason came up, and one sample of each."""
+        found: dict[str, list[str]] = {}
+        for sample_id, path, kind, reason in self._rejected:
+            found.setdefault(f"{kind}: {reason}", []).append(str(sample_id or path))
+        rows = sorted(found.items(), key=lambda row: -len(row[1]))
+        lines = [f"{len(samples):>7}  {reason} (e.g. {samples[0]})" for reason, samples in rows[:most]]
+        more = [f"         and {len(rows) - most} other reasons"] if len(rows) > most else []
+        return "\n".join(["samples  reason", *lines, *more])
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint after `step` steps lies or will lie."""
@@ -165,6 +182,8 @@ class Run:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a file of this run, whole or not at all."""
+        if not self._writes:
+            return self.folder / name
         with _plainly(self.folder):
             return write_atomic(self.folder / name, text)
 
@@ -173,6 +192,8 @@ class Run:
         return self.write_text(name, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
+        if not self._writes:
+            return
         with _plainly(self.folder), (self.folder / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -248,18 +269,31 @@ def explain(error: OSError, folder: Path) -> str:
     return f"{folder}: {error.strerror or error}" + (f" ({error.filename})" if error.filename and error.filename != str(folder) else "")
 
 
-def _same(folder: Path, metadata: Mapping[str, Any], config: str) -> None:
-    """Refuse to continue a run of another stage, recipe or data."""
+def _same(folder: Path, metadata: Mapping[str, Any], config: object) -> None:
+    """Refuse to continue a run of another stage, recipe or data; where and how it computes may differ."""
     before = _read_metadata(folder)
     if before["stage"] != metadata["stage"]:
         raise RunError(f"{folder} holds a run of stage {before['stage']!r}, not {metadata['stage']!r}: name another folder")
-    old, new = flat(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))), flat(yaml.safe_load(config))
-    changed = [f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    old, new = _recipe(folder, config), flat(yaml.safe_load(dump(config)))
+    changed = [
+        f"{key} was {old.get(key)!r}, now {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and not key.startswith(FREE)
+    ]
     if changed:
         raise RunError(f"{folder} holds a run of another recipe ({'; '.join(changed)}): use the same recipe to continue it, or name another folder")
     if before["data"] != metadata["data"]:
         moved = sorted(key for key in before["data"].keys() | metadata["data"].keys() if before["data"].get(key) != metadata["data"].get(key))
         raise RunError(f"{folder} was begun on other data: {', '.join(moved)} changed since; name another folder")
+
+
+def _recipe(folder: Path, config: object) -> dict[str, Any]:
+    """The saved fields, dotted; those that this version added have the defaults they had in effect."""
+    path = folder / "config.yaml"
+    try:
+        return flat(yaml.safe_load(dump(load(type(config), path))))
+    except ConfigError:  # it has fields that are gone: compared as they stand
+        return flat(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from videoperceiver.data import manifest
+from videoperceiver.data import manifest, reviews
 from videoperceiver.errors import ConfigError
 from videoperceiver.types import Clip, Sample
 from videoperceiver.video.read import read_clip
+from videoperceiver.video.wire import ReadRequest
 
 Fit = Callable[[np.ndarray], np.ndarray]
 """Frames (T, H, W, 3) uint8 -> the same at the size a model takes."""
@@ -21,7 +22,7 @@ class ClipStore:
     Args:
         manifests: manifest files; ids must be unique over all of them.
         fit: resizes frames as the model's processor would.
-        split: keep samples of this split only; empty = all.
+        split: keep samples of this split only; empty = all. Samples that a reviewer rejected are left out.
         memory_mb: decoded frames kept; the least recently used leave first.
     """
 
@@ -30,7 +31,7 @@ class ClipStore:
         self._paths: dict[str, Path] = {}
         for path in map(Path, manifests):
             for sample in manifest.read(path):
-                if split and sample.split != split:
+                if (split and sample.split != split) or reviews.of(sample) == "rejected":
                     continue
                 if sample.id in self._paths:
                     raise ConfigError(f"sample id {sample.id!r} of {path} is also in another manifest of this run; ids must be unique: rename one source")
@@ -44,13 +45,32 @@ class ClipStore:
 
     def clip(self, sample: Sample) -> Clip:
         """Exactly the sample's frames, at model size. Raises VideoReadError."""
+        if (held := self.held(sample)) is not None:
+            return held
+        request = self.request(sample)
+        clip = self.fitted(read_clip(request.source, **request.options))
+        self.keep(sample, clip)
+        return clip
+
+    def held(self, sample: Sample) -> Clip | None:
+        """The clip where it is still in memory."""
         if sample.id in self._cache:
             self._cache.move_to_end(sample.id)
-            return self._cache[sample.id]
-        clip = read_clip(self._paths[sample.id], t_s=sample.t_s, frame_fps=sample.frame_fps)
-        clip = Clip(self._fit(clip.frames), clip.t_s, clip.source)
+        return self._cache.get(sample.id)
+
+    def request(self, sample: Sample) -> ReadRequest:
+        """What reads the clip, here or in another process."""
+        return ReadRequest(self._paths[sample.id], {"t_s": sample.t_s, "frame_fps": sample.frame_fps}, sample.id)
+
+    def fitted(self, clip: Clip) -> Clip:
+        """The clip at model size."""
+        return Clip(self._fit(clip.frames), clip.t_s, clip.source)
+
+    def keep(self, sample: Sample, clip: Clip) -> None:
+        """Remember a clip at model size; the least recently used leave where there is no room."""
+        if sample.id in self._cache:
+            return
         self._cache[sample.id] = clip
         self._room -= clip.frames.nbytes
         while self._room < 0 and len(self._cache) > 1:
             self._room += self._cache.popitem(last=False)[1].frames.nbytes
-        return clip

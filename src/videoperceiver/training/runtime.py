@@ -7,30 +7,36 @@ seeded by (seed, step), so that a resumed run repeats an uninterrupted one bit f
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.distributed.tensor import DTensor
 
-from videoperceiver.errors import RunError
-from videoperceiver.models.backbone import Backbone
+from videoperceiver.errors import BudgetError, RunError, SampleError, VideoReadError
+from videoperceiver.models.backbone import BESIDE, Backbone
 from videoperceiver.models.forward import TreeOutput
 from videoperceiver.models.lora import Lora
 from videoperceiver.runs import Run
 from videoperceiver.stages import ModelConfig, OptimConfig
+from videoperceiver.training.world import World
 
+_SAMPLE_ERRORS = {error.__name__: error for error in (SampleError, VideoReadError, BudgetError)}
 _STATE, _OPTIMIZER = "trainer_state.json", "optimizer.safetensors"
 
 
-def step_rng(seed: int, step: int) -> np.random.Generator:
-    """The generator of one step's random choices; also seeds torch (dropout, sampling)."""
+def step_rng(seed: int, step: int, rank: int = 0) -> np.random.Generator:
+    """The generator of one step's random choices, the same on all ranks; also seeds torch (dropout, sampling), on each rank its own."""
     sequence = np.random.SeedSequence([seed, step])
-    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+    own = np.random.SeedSequence([seed, step, rank]) if rank else sequence
+    torch.manual_seed(int(own.generate_state(1, np.uint64)[0] >> 1))
     return np.random.default_rng(sequence)
 
 
@@ -48,13 +54,22 @@ def _permutation(num_samples: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng(np.random.SeedSequence([seed, epoch, 7])).permutation(num_samples)
 
 
-def build_optimizer(module: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over what is trainable; no decay on vectors (norms, biases), as usual."""
-    params = [p for p in module.parameters() if p.requires_grad]
-    groups = [
+def build_optimizer(module: nn.Module, config: OptimConfig, contrastive_lr: float = 0.0) -> torch.optim.AdamW:
+    """AdamW over what is trainable; no decay on vectors (norms, biases), as usual.
+
+    Args:
+        module: the model.
+        config: of the stage.
+        contrastive_lr: largest learning rate of what only the contrastive loss trains; 0 = that of all else. It follows the same schedule.
+    """
+    beside = [p for name, p in module.named_parameters() if p.requires_grad and name.startswith(BESIDE)]
+    params = [p for name, p in module.named_parameters() if p.requires_grad and not name.startswith(BESIDE)]
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in params if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if beside:
+        groups.append({"params": beside, "weight_decay": config.weight_decay, "lr_scale": contrastive_lr / config.lr if contrastive_lr else 1.0})
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.999), fused=True)
 
 
@@ -70,13 +85,18 @@ def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
 
 def update(module: nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float, clip_norm: float) -> float:
     """Backward, clip, step. Returns the gradient's norm before clipping."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
     loss.backward()
+    return apply_gradients(module, optimizer, lr, clip_norm)
+
+
+def apply_gradients(module: nn.Module, optimizer: torch.optim.Optimizer, lr: float, clip_norm: float) -> float:
+    """Clip, step, clear. Returns the gradient's norm before clipping, over all shards."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("lr_scale", 1.0)
     norm = nn.utils.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], clip_norm, foreach=True)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return norm.item()
+    return (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
 
 
 def save_checkpoint(run: Run, backbone: Backbone, optimizer: torch.optim.Optimizer, step: int, extra: Mapping[str, object], keep: int) -> None:
@@ -124,7 +144,7 @@ def _optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> d
     return {f"{names[id(p)]}|{kind}": value.contiguous() for p, state in optimizer.state.items() for kind, value in state.items()}
 
 
-def model_options(config: ModelConfig) -> dict:
+def model_options(config: ModelConfig) -> dict[str, Any]:
     """Keyword arguments of Backbone.load for a training stage."""
     return {
         "dtype": config.dtype,
@@ -160,3 +180,36 @@ def require_samples(left: Sequence[object], step: int, run: Run) -> None:
     """Stops a run none of whose clips of a step could be read: an update on nothing would only move the optimizer."""
     if not left:
         raise RunError(f"no sample of step {step} could be used; see {run.folder / 'rejects.jsonl'} for the reasons, mend or drop these samples and resume")
+
+
+def reject(found: Sequence[SampleError], run: Run, world: World, max_reject_rate: float, *, seen: int) -> None:
+    """Records the bad samples of all ranks, on all ranks, so that all stop where there are too many.
+
+    Raises:
+        RunError: they exceed `max_reject_rate` of the `seen` samples; its message holds a table of reasons.
+    """
+    rows = world.gather([[type(error).__name__, error.reason, error.path, error.sample_id] for error in found])
+    for kind, reason, path, sample_id in chain.from_iterable(rows):
+        run.reject(_SAMPLE_ERRORS.get(kind, SampleError)(reason, path=path, sample_id=sample_id))
+    if any(rows):
+        run.check_rejects(max_reject_rate, seen=seen)
+
+
+def whole_step(parts: Sequence[Mapping[str, float]], sizes: Sequence[int], additive: Collection[str], world: World) -> dict[str, float]:
+    """What is logged of a step, from what its micro-batches and the other ranks logged.
+
+    Args:
+        parts: of each micro-batch of this rank.
+        sizes: its clips.
+        additive: names of values that are shares of the step's (`name_b16` is one of `name`); the others are means, weighted by clips where they were measured.
+        world: the ranks; each logs the same names.
+    """
+    merged = dict(parts[0])
+    for name in merged if len(parts) > 1 else ():
+        values = [part.get(name, math.nan) for part in parts]
+        measured = [(value, size) for value, size in zip(values, sizes, strict=True) if math.isfinite(value) and size]
+        if name.split("_b")[0] in additive:
+            merged[name] = sum(value for value in values if math.isfinite(value))
+        else:
+            merged[name] = sum(value * size for value, size in measured) / sum(size for _, size in measured) if measured else math.nan
+    return {name: total / world.size for name, total in world.sum(merged).items()} if world.size > 1 else merged

@@ -4,22 +4,28 @@ One clip is one Tree: V with its questions and caption (cross-entropy), V' (hard
 The step: grow trees -> one forward -> L = L_SFT + lambda (L_vv + L_tv + L_vt) + the two optional V' terms -> update.
 """
 
+import copy
 import logging
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 
 from videoperceiver.data.clips import ClipStore
-from videoperceiver.data.collate import SftLayout, SftTree, sft_tree
+from videoperceiver.data.collate import SftLayout, SftTree, draw_questions, sft_tree
 from videoperceiver.errors import SampleError
-from videoperceiver.models.backbone import Backbone
+from videoperceiver.losses.queue import Queues
 from videoperceiver.progress import stage_progress
 from videoperceiver.runs import Run
 from videoperceiver.stages import SftConfig
-from videoperceiver.training import runtime
-from videoperceiver.training.sft_loss import sft_loss
+from videoperceiver.training import checkpoints, export, runtime
+from videoperceiver.training.held_out import HeldOut
+from videoperceiver.training.loader import ClipLoader
+from videoperceiver.training.micro import filler, in_step, micro_batches
+from videoperceiver.training.policy import Policy
+from videoperceiver.training.sft_loss import SHARES, counts, sft_loss
+from videoperceiver.training.throughput import Throughput
+from videoperceiver.training.trackers import opened
+from videoperceiver.training.world import joined
 from videoperceiver.types import Clip, Sample
 from videoperceiver.video.degrade import degrade
 
@@ -28,25 +34,20 @@ logger = logging.getLogger(__name__)
 
 def run(config: SftConfig) -> Run:
     """Trains, resuming from the run directory's last checkpoint; the result is the run's `model` folder."""
-    run = Run.open_or_create(config.output, config, stage="sft", data=config.train)
-    if run.finished:
-        return run
-    saved = runtime.last_checkpoint(run)
-    backbone = Backbone.load(saved or config.model.path, **runtime.model_options(config.model)).train()
-    optimizer = runtime.build_optimizer(backbone, config.optim)
-    start = runtime.load_state(saved, backbone, optimizer)["step"] if saved else 0
-    store = ClipStore(config.train, backbone.adapter.fit, split="train")
-    run.resume_at(start)
-    trainer = Trainer(config, backbone, optimizer, store, run)
-    with stage_progress(f"stage 1 · {run.folder.name}", config.steps, start) as advance:
-        for step in range(start, config.steps):
-            metrics = trainer.step(step)
-            run.log(step, **metrics)
-            advance(f"loss {metrics['loss']:.3f}")
-            if (step + 1) % config.checkpoint_every == 0 and step + 1 < config.steps:
-                runtime.save_checkpoint(run, backbone, optimizer, step + 1, {}, config.keep_checkpoints)
-    backbone.save(run.folder / "model")
-    run.finish()
+    with joined() as world:
+        run = world.open_run(config, stage="sft", data=config.train)
+        if run.finished:
+            return run
+        policy = Policy.load(
+            config.model, config.optim, config.runtime, world, seed=config.seed, contrastive=config.contrastive if config.contrastive.weight > 0 else None
+        )
+        trainer = Trainer(config, policy, ClipStore(config.train, policy.backbone.adapter.fit, split="train"), run)
+        state = checkpoints.resume(run, policy) or checkpoints.State(0)
+        trainer.queues.load_state_dict(state.tensors)
+        run.resume_at(state.step)
+        trainer.train(state.step)
+        export.finish(run, policy, config)
+        run.finish()
     return run
 
 
@@ -55,55 +56,106 @@ class Trainer:
     """The stage's state and its step."""
 
     config: SftConfig
-    backbone: Backbone
-    optimizer: torch.optim.Optimizer
+    policy: Policy
     store: ClipStore
     run: Run
+    queues: Queues = field(init=False)
+    loader: ClipLoader = field(init=False)
+
+    def __post_init__(self):
+        self.queues = Queues(self.config.contrastive.queue_size, self.config.contrastive.tap_blocks)
+
+    def train(self, start: int) -> None:
+        """The steps from `start` on."""
+        config, world = self.config, self.policy.world
+        held_out = HeldOut(config, self.policy, self.run, tap_block=max(config.contrastive.tap_blocks) if config.contrastive.weight > 0 else 0)
+        with (
+            ClipLoader(self.store, self._share, first=start, last=config.steps, settings=config.runtime) as self.loader,
+            opened(config.runtime.trackers, self.run, config, start=start, speaks=world.speaks) as track,
+            stage_progress(f"stage 1 · {self.run.folder.name}", config.steps, start, shown=world.speaks) as advance,
+        ):
+            for step in range(start, config.steps):
+                metrics = self.step(step)
+                figures = held_out.measure(step + 1)
+                metrics |= figures
+                self.run.log(step, **metrics)
+                track(step, metrics)
+                advance(f"loss {metrics['loss']:.3f} {metrics['clips_per_s']:.3g} clips/s" + _waiting(metrics["wait_share"]))
+                if step + 1 < config.steps and ((step + 1) % config.checkpoint_every == 0 or (figures and config.held_out.best_by)):
+                    self.save(step + 1, figures)
+
+    def save(self, step: int, figures: dict[str, float]) -> None:
+        """The checkpoint after `step` updates."""
+        tensors, config = self.queues.state_dict(), self.config
+        checkpoints.save(self.run, self.policy, step, tensors=tensors, metrics=figures, keep=config.keep_checkpoints, best_by=config.held_out.best_by)
 
     def step(self, step: int) -> dict[str, float]:
         """One update; returns what is logged."""
-        config, began = self.config, time.perf_counter()
-        rng = runtime.step_rng(config.seed, step)
-        grown = self._grow(step, rng)
-        runtime.require_samples(grown, step, self.run)
-        ready = time.perf_counter()
-        output = self.backbone([g.tree for g in grown], tap_blocks=tuple(config.contrastive.tap_blocks) if config.contrastive.weight > 0 else ())
-        loss, metrics = sft_loss(grown, output, config)
-        runtime.require_finite(loss, step, [g.sample.id for g in grown], self.run)
+        config, world = self.config, self.policy.world
+        throughput = Throughput(self.loader)
+        grown = self._grow(step, runtime.step_rng(config.seed, step, world.rank))
+        batches = in_step(micro_batches([g.tree.num_tokens for g in grown], config.runtime.micro_tokens), world)
+        runtime.require_samples(batches, step, self.run)
+        totals = {name: total / world.size for name, total in world.sum(counts(grown)).items()}
+        parts = [self._accumulate([grown[i] for i in chosen], totals, step, last=number == len(batches)) for number, chosen in enumerate(batches, 1)]
         lr = runtime.learning_rate(config.optim, step, config.steps)
-        norm = runtime.update(self.backbone, self.optimizer, loss, lr, config.optim.clip_norm)
-        done = time.perf_counter()
-        return {
-            **metrics,
-            "grad_norm": norm,
-            "lr": lr,
-            "clips": len(grown),
-            "tokens": sum(g.tree.num_tokens for g in grown),
-            "wait_s": ready - began,
-            "step_s": done - began,
-        }
+        norm = self.policy.update(lr, config.optim.clip_norm)
+        metrics = runtime.whole_step(parts, [len(chosen) for chosen in batches], SHARES, world)
+        return {**metrics, "grad_norm": norm, "lr": lr, **throughput.figures([g.tree for g in grown], world)}
+
+    def _accumulate(self, grown: list[SftTree], totals: dict[str, float], step: int, *, last: bool) -> dict[str, float]:
+        """Adds one micro-batch's gradient; `grown` is empty where other ranks have one more."""
+        config = self.config
+        trees = [g.tree for g in grown] or [filler(self.policy.backbone)]
+        output = self.policy(trees, tuple(config.contrastive.tap_blocks) if config.contrastive.weight > 0 else (), last=last)
+        loss, metrics = sft_loss(grown, output, config, totals, step=step, queues=self.queues)
+        runtime.require_finite(loss, step, [g.sample.id for g in grown], self.run)
+        loss.backward()
+        return metrics
+
+    def _batch(self, step: int) -> list[Sample]:
+        indices = runtime.batch_indices(len(self.store.samples), self.config.batch_size, self.config.seed, step)
+        return [self.store.samples[i] for i in indices]
+
+    def _share(self, step: int) -> list[Sample]:
+        """This rank's clips of a step."""
+        return self._batch(step)[self.policy.world.rank :: self.policy.world.size]
 
     def _grow(self, step: int, rng: np.random.Generator) -> list[SftTree]:
-        layout = sft_layout(self.config)
-        grown = []
-        for index in runtime.batch_indices(len(self.store.samples), self.config.batch_size, self.config.seed, step):
-            sample = self.store.samples[index]
+        """This rank's trees of a step. What is random is drawn for the whole batch, so that it depends on neither ranks nor bad clips."""
+        layout, grown, errors, draws = sft_layout(self.config), [], [], []
+        for sample in self._batch(step):
+            draws.append(copy.deepcopy(rng))
+            draw_questions(sample, layout, rng)
+        for (sample, found), own in zip(self.loader.clips(step), draws[self.policy.world.rank :: self.policy.world.size], strict=True):
             try:
-                clip = self.store.clip(sample)
-                grown.append(sft_tree(self.backbone, with_operator(sample, clip, self.config.operator, step), clip, layout, rng))
+                if isinstance(found, SampleError):
+                    raise found
+                shown = with_operator(sample, found, self.config.operator, step)
+                grown.append(sft_tree(self.policy.backbone, shown, found, layout, own))
             except SampleError as error:
-                self.run.reject(error)
-                self.run.check_rejects(self.config.max_reject_rate, seen=len(self.store.samples))
+                errors.append(error)
+        runtime.reject(errors, self.run, self.policy.world, self.config.max_reject_rate, seen=len(self.store.samples))
         return grown
+
+
+def _waiting(share: float) -> str:
+    """For the progress line, where it is worth a word: raise runtime.num_workers then."""
+    return f" {share:.0%} waiting" if share > 0.1 else ""
 
 
 def sft_layout(config: SftConfig) -> SftLayout:
     """What the recipe needs every tree to hold."""
     return SftLayout(
         contrast=config.contrastive.weight > 0,
+        view=config.contrastive.vv > 0,
+        text=config.contrastive.tv > 0 or config.contrastive.vt > 0,
+        concatenated=config.contrastive.layout == "concatenated",
         evidence=config.uniform_weight > 0 or config.joint_weight > 0,
         last_tap=max(config.contrastive.tap_blocks),
         view_dropout=config.contrastive.view_dropout,
+        view_where=config.contrastive.view,
+        view_gradient=config.contrastive.view_gradient,
         captions=config.captions,
         questions_per_clip=config.questions_per_clip,
         instruction_share=config.instruction_share,

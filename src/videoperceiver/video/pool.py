@@ -127,7 +127,7 @@ class DecodePool:
         pending: deque[Future[Clip | SampleError]] = deque()
         try:
             for request in requests:
-                pending.append(self._threads.submit(self._read_one, request))
+                pending.append(self.submit(request))
                 if len(pending) > 2 * len(self._workers):
                     yield pending.popleft().result()
             while pending:
@@ -135,6 +135,10 @@ class DecodePool:
         finally:
             for future in pending:
                 future.cancel()
+
+    def submit(self, request: ReadRequest) -> Future[Clip | SampleError]:
+        """One clip, read when a worker is free."""
+        return self._threads.submit(self._read_one, request)
 
     def _read_one(self, request: ReadRequest) -> Clip | SampleError:
         worker = self._idle.get()

@@ -40,6 +40,7 @@ def answer(request: ReadRequest) -> Clip | SampleError:
 
 def main() -> None:
     """Answers requests until the pool closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the pool ends its workers
     memory_mb, deadline_s = int(sys.argv[1]), float(sys.argv[2])
     replies = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not print into the replies
