@@ -286,6 +286,20 @@ class GrpoConfig:
     keep_checkpoints: int = 2
     max_reject_rate: float = 0.05
 
+    def __post_init__(self):
+        v_terms, comparator = self.counterfactual, self.reward.comparator
+        if v_terms.vneg_weight > 0 and comparator != "sampled":
+            raise ConfigError(
+                f"counterfactual.vneg_weight: {v_terms.vneg_weight:g} pushes completions on V' down, and reward.comparator={comparator} draws none; use sampled"
+            )
+        if comparator == "none" and (v_terms.evidence_strength > 0 or self.reward.objective == "t_grpo"):
+            asked = "reward.objective: t_grpo" if self.reward.objective == "t_grpo" else f"counterfactual.evidence_strength: {v_terms.evidence_strength:g}"
+            raise ConfigError(f"{asked} compares Q on V with Q on V', and reward.comparator=none does not ask V'; use sampled or expected")
+        if self.num_iterations < 1:
+            raise ConfigError(f"num_iterations: got {self.num_iterations}, expected at least 1 update of a step's rollouts")
+        if v_terms.kl_weight > 0 and v_terms.kl_cap <= 0:
+            raise ConfigError(f"counterfactual.kl_cap: got {v_terms.kl_cap:g}, expected nats above 0: at 0 the term is 0 everywhere")
+
 
 @dataclass(frozen=True)
 class BenchmarkConfig:

@@ -1,18 +1,39 @@
-"""Groups of completions on V and V', their quality, and refeed (paper 3.3)."""
+"""Groups of completions on V and V': drawing, drawing anew where a group tells nothing, refeed (paper 3.3)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
-from videoperceiver import answers
 from videoperceiver.data.collate import builder_of
+from videoperceiver.errors import SampleError
 from videoperceiver.models.backbone import Backbone
-from videoperceiver.models.generate import Completion, generate
+from videoperceiver.models.build import TreeBuilder
+from videoperceiver.models.generate import Completion, Seed
+from videoperceiver.models.tree import Tree
 from videoperceiver.rewards.comparator import needs_refeed
-from videoperceiver.stages import SamplingConfig
+from videoperceiver.stages import RewardConfig, SamplingConfig
+from videoperceiver.training.engines.protocol import Drawn, RolloutEngine
 from videoperceiver.types import Clip, Question, Sample
+
+Score = Callable[..., tuple[Tensor, Tensor, Tensor]]
+"""A `scores.Scorer`, or one that is timed."""
+
+Asked = tuple[str, str, str]
+"""Sample, question, and on what it is asked."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A clip and what is asked about it. `at` is its place in the step's batch, the same however the batch is spread over processes."""
+
+    at: int
+    sample: Sample
+    clip: Clip
+    questions: Sequence[Question]
 
 
 @dataclass
@@ -20,15 +41,20 @@ class Group:
     """G completions of one question on V and as many on V', with their scores.
 
     Attributes:
+        at: of the prompt.
         sample, clip, question: what was asked about what.
         completions: G, on V.
-        degraded: G on V'; empty where the sample has no V'.
+        degraded: G on V'; empty where the sample has no V' or V' is not asked.
         tries: (G,) how often completion i was sampled again with the refeed instruction; 0 = answered the plain prompt.
         quality: (G,) Q(y_i, y*), NaN where unscorable.
-        quality_degraded: (G,) Q(y'_i, y*), NaN where unscorable or without V'.
+        quality_degraded: (G,) Q(y'_i, y*), NaN where unscorable or without V'; pi(y*|V') repeated with the expected comparator, 0 with none.
         first_quality: (G,) Q before any refeed.
+        surface: (G,) base reward r_b, NaN where all rules abstain or one failed.
+        failed: (G,) a reward rule failed on it: it is left out of everything.
+        draws: how often the group was drawn.
     """
 
+    at: int
     sample: Sample
     clip: Clip
     question: Question
@@ -38,58 +64,192 @@ class Group:
     quality: Tensor
     quality_degraded: Tensor
     first_quality: Tensor
+    surface: Tensor
+    failed: Tensor
+    draws: int = 1
 
 
-def quality(completions: Sequence[Completion], question: Question) -> Tensor:
-    """(G,) Q(y_i, y*): exact match after the shared parser; NaN where the completion cannot be scored."""
-    return torch.tensor([answers.compare(c.text, question.answer, question.kind, question.options) for c in completions])
+@dataclass(frozen=True)
+class Rollouts:
+    """How a step's groups are drawn.
 
-
-def sample_groups(backbone: Backbone, prompts: Sequence[tuple[Sample, Clip, Sequence[Question]]], sampling: SamplingConfig, seed: int) -> list[Group]:
-    """One group a question: y_1..G ~ pi(.|V, q) and y'_1..G ~ pi(.|V', q), all from one prefill a clip."""
-    trees, leaves = [], []
-    for sample, clip, questions in prompts:
-        builder = builder_of(backbone, sample, clip)
-        videos = [builder.video()] + ([builder.degraded()] if sample.degradation else [])
-        leaves.append([builder.question(video, q.text) for q in questions for video in videos])
-        trees.append(builder.tree())
-    drawn = _draw(backbone, trees, leaves, sampling, seed)
-    groups = []
-    for (sample, clip, questions), completions in zip(prompts, drawn, strict=True):
-        num_videos = 2 if sample.degradation else 1
-        for i, question in enumerate(questions):
-            full, *degraded = completions[i * num_videos : (i + 1) * num_videos]
-            q = quality(full, question)
-            q_degraded = quality(degraded[0], question) if degraded else torch.full_like(q, torch.nan)
-            groups.append(Group(sample, clip, question, full, degraded[0] if degraded else [], [0] * len(full), q, q_degraded, q.clone()))
-    return groups
-
-
-def refeed(backbone: Backbone, groups: list[Group], sampling: SamplingConfig, seed: int) -> list[Group]:
-    """Draws again, from V and with the instruction appended to q, every completion that V' matches, until it is better or tries run out.
-
-    A static question is left alone: V' shows its answer too.
-
-    A completion that is drawn again replaces the old one; the policy is later trained on it under the prompt that produced it.
+    Attributes:
+        engine: draws.
+        backbone: grows the trees, and tells pi(y*|V') for the expected comparator.
+        sampling, reward: of the recipe.
+        score: Q and base reward of completions.
+        by_question: one random stream a question, so that its completions depend on nothing else that is drawn.
+        max_tokens: of a clip's tree before anything is drawn; a larger one is rejected.
+        rejects: clips whose tree could not be grown, since they were last taken.
+        tokens: run through the model for V and for V', since they were last taken.
     """
-    for attempt in range(1, sampling.max_refeed + 1):
-        wanted = [needs_refeed(g.quality[None], g.quality_degraded[None], sampling.refeed_when)[0] for g in groups]  # (G,) each
-        behind = [(g, w) for g, w in zip(groups, wanted, strict=True) if w.any() and not g.question.static]
-        if not behind:
-            return groups
-        trees, leaves = [], []
-        for group, _ in behind:
-            builder = builder_of(backbone, group.sample, group.clip, with_degraded=False)
-            leaves.append([builder.question(builder.video(), group.question.text, instruction=sampling.instruction)])
-            trees.append(builder.tree())
-        for (group, again), [drawn] in zip(behind, _draw(backbone, trees, leaves, sampling, seed + attempt), strict=True):
-            scores = quality(drawn, group.question)
-            for i in again.nonzero()[:, 0].tolist():
-                group.completions[i], group.tries[i], group.quality[i] = drawn[i], attempt, scores[i]
-    return groups
+
+    engine: RolloutEngine
+    backbone: Backbone
+    sampling: SamplingConfig
+    reward: RewardConfig
+    score: Score
+    by_question: bool = False
+    max_tokens: int | None = None
+    rejects: list[SampleError] = field(default_factory=list)
+    tokens: dict[str, int] = field(default_factory=lambda: {"V": 0, "V'": 0})
+
+    def sample(self, prompts: Sequence[Prompt], seed: int, draw: int = 1) -> list[Group]:
+        """One group a question: y_1..G ~ pi(.|V, q) and y'_1..G ~ pi(.|V', q), all from one prefill a clip."""
+        grown: list[tuple[Prompt, Tree, list[int], list[Asked]]] = []
+        for prompt in prompts:
+            try:
+                grown.append((prompt, *self._grow(prompt)))
+            except SampleError as error:
+                self.rejects.append(error)
+        if not grown:
+            return []
+        kept, trees, leaves, asked = map(list, zip(*grown, strict=True))
+        drawn = self._draw(trees, leaves, self._seeds(asked, _mix(seed, draw) if draw > 1 else seed, draw))
+        groups = [group for prompt, completions in zip(kept, drawn, strict=True) for group in self._groups(prompt, completions, draw)]
+        self.tokens["V"] += sum(len(c.token_ids) for g in groups for c in g.completions)
+        self.tokens["V'"] += sum(len(c.token_ids) for g in groups for c in g.degraded)
+        self._score(groups)
+        return groups
+
+    def resample(self, groups: list[Group], seed: int, lacks_signal: Callable[[Sequence[Group]], list[bool]]) -> list[Group]:
+        """Draws the groups without signal anew, both sides, until they have one or the tries run out."""
+        groups = list(groups)
+        for attempt in range(self.sampling.max_resample):
+            empty = [i for i, lacks in enumerate(lacks_signal(groups)) if lacks]
+            if not empty:
+                break
+            again = [
+                Prompt(at, groups[(own := list(of_clip))[0]].sample, groups[own[0]].clip, [groups[i].question for i in own])
+                for at, of_clip in groupby(empty, lambda i: groups[i].at)
+            ]
+            for i, fresh in zip(empty, self.sample(again, seed, draw=attempt + 2), strict=True):
+                groups[i] = fresh
+        return groups
+
+    def refeed(self, groups: list[Group], seed: int) -> list[Group]:
+        """Draws again, from V and with the instruction appended to q, every completion that V' matches, until it is better or tries run out.
+
+        A static question is left alone: V' shows its answer too. A completion that is drawn again replaces the old one; the policy is later trained on it
+        under the prompt that produced it.
+        """
+        for attempt in range(1, self.sampling.max_refeed + 1):
+            wanted = [needs_refeed(g.quality[None], g.quality_degraded[None], self.sampling.refeed_when)[0] & ~g.failed for g in groups]  # (G,) each
+            behind = [(g, w) for g, w in zip(groups, wanted, strict=True) if w.any() and not g.question.static]
+            if not behind:
+                return groups
+            trees, leaves = [], []
+            for group, _ in behind:
+                builder = builder_of(self.backbone, group.sample, group.clip, with_degraded=False)
+                leaves.append([builder.question(builder.video(), group.question.text, instruction=self.sampling.instruction)])
+                trees.append(builder.tree())
+            seeds = self._seeds([[(g.sample.id, g.question.id, "refeed")] for g, _ in behind], seed + attempt, attempt)
+            fresh = [drawn for [drawn] in self._draw(trees, leaves, seeds)]
+            self.tokens["V"] += sum(len(c.token_ids) for drawn in fresh for c in drawn) + sum(tree.num_tokens for tree in trees)
+            scored = self.score([(c.text, g.question, g.sample.id) for (g, _), drawn in zip(behind, fresh, strict=True) for c in drawn])
+            parts = [scores.split([len(drawn) for drawn in fresh]) for scores in scored]
+            for (group, again), drawn, quality, surface, failed in zip(behind, fresh, *parts, strict=True):
+                for i in again.nonzero()[:, 0].tolist():
+                    group.completions[i], group.tries[i] = drawn[i], attempt
+                    group.quality[i], group.surface[i], group.failed[i] = quality[i], surface[i], failed[i]
+        return groups
+
+    # how
+
+    def _grow(self, prompt: Prompt) -> tuple[Tree, list[int], list[Asked]]:
+        """The clip's tree, the questions to continue in it, and what each is: on V, then on V' where it is asked."""
+        sides = [[False, True] if self._draws_degraded(prompt.sample, q) else [False] for q in prompt.questions]
+        twin = any(len(own) > 1 for own in sides)
+        builder = builder_of(self.backbone, prompt.sample, prompt.clip, with_degraded=twin, max_tokens=self.max_tokens)
+        video = builder.video()
+        degraded = builder.degraded() if twin else -1
+        if degraded >= 0:
+            self.tokens["V'"] += len(builder.tree().nodes[degraded])
+        self.tokens["V"] += builder.video_tokens
+        every = [(q, side) for q, own in zip(prompt.questions, sides, strict=True) for side in own]
+        leaves = [builder.question(degraded if side else video, q.text) for q, side in every]
+        return builder.tree(), leaves, [(prompt.sample.id, q.id, "V'" if side else "V") for q, side in every]
+
+    def _draws_degraded(self, sample: Sample, question: Question) -> bool:
+        """A long answer's probability is no quality, so open questions are sampled under the expected comparator too."""
+        kinds = {"sampled": True, "expected": question.kind == "open", "none": False}
+        return sample.degradation is not None and kinds[self.reward.comparator]
+
+    def _groups(self, prompt: Prompt, completions: Sequence[list[Completion]], draws: int) -> list[Group]:
+        rest = iter(completions)
+        groups = []
+        for question in prompt.questions:
+            full = next(rest)
+            degraded = next(rest) if self._draws_degraded(prompt.sample, question) else []
+            unknown = torch.full((len(full),), torch.nan)
+            groups.append(
+                Group(
+                    at=prompt.at,
+                    sample=prompt.sample,
+                    clip=prompt.clip,
+                    question=question,
+                    completions=full,
+                    degraded=degraded,
+                    tries=[0] * len(full),
+                    quality=unknown,
+                    quality_degraded=unknown.clone(),
+                    first_quality=unknown,
+                    surface=unknown,
+                    failed=torch.zeros(len(full), dtype=torch.bool),
+                    draws=draws,
+                )
+            )
+        return groups
+
+    def _score(self, groups: Sequence[Group]) -> None:
+        full = [(c.text, g.question, g.sample.id) for g in groups for c in g.completions]
+        degraded = [(c.text, g.question, g.sample.id) for g in groups for c in g.degraded]
+        quality, surface, failed = self.score(full, degraded)
+        sizes = [len(g.completions) for g in groups] + [len(g.degraded) for g in groups]
+        parts = quality.split(sizes)
+        surfaces, failures = surface.split(sizes[: len(groups)]), failed.split(sizes[: len(groups)])
+        for i, group in enumerate(groups):
+            group.quality, group.first_quality = parts[i].clone(), parts[i].clone()
+            group.surface, group.failed = surfaces[i].clone(), failures[i].clone()
+            if group.degraded:
+                group.quality_degraded = parts[len(groups) + i].clone()
+            elif group.sample.degradation is not None and self.reward.comparator == "none":
+                group.quality_degraded = torch.zeros_like(group.quality)
+        if self.reward.comparator == "expected":
+            closed = [g for g in groups if g.sample.degradation is not None and not g.degraded]
+            for group, probability in zip(closed, expected_quality(self.backbone, closed), strict=True):
+                group.quality_degraded = torch.full_like(group.quality, probability)
+
+    def _draw(self, trees: list[Tree], leaves: list[list[int]], seed: Seed) -> Drawn:
+        s = self.sampling
+        return self.engine.sample(trees, leaves, num_generations=s.num_generations, max_new_tokens=s.max_new_tokens, temperature=s.temperature, seed=seed)
+
+    def _seeds(self, asked: Sequence[Sequence[Asked]], seed: int, draw: int) -> Seed:
+        return [[_mix(seed, draw, *what) for what in own] for own in asked] if self.by_question else seed
 
 
-def _draw(backbone: Backbone, trees: list, leaves: list, sampling: SamplingConfig, seed: int) -> list[list[list[Completion]]]:
-    return generate(
-        backbone, trees, leaves, num_generations=sampling.num_generations, max_new_tokens=sampling.max_new_tokens, temperature=sampling.temperature, seed=seed
-    )
+@torch.no_grad()
+def expected_quality(backbone: Backbone, groups: Sequence[Group]) -> list[float]:
+    """pi(y*|V', q) of each group's question by teacher forcing: the probability of the reference answer with its end of turn, from one forward.
+
+    V needs no such value: Q(y_i) has to be that of the completion whose log-probability it weighs.
+    """
+    if not groups:
+        return []
+    builders: list[TreeBuilder] = []
+    nodes: list[list[int]] = []
+    for _, same in groupby(groups, lambda g: g.at):
+        own = list(same)
+        builder = builder_of(backbone, own[0].sample, own[0].clip)
+        degraded = builder.degraded()
+        nodes.append([builder.answer(builder.question(degraded, g.question.text), g.question.answer) for g in own])
+        builders.append(builder)
+    output = backbone([builder.tree() for builder in builders])
+    places = {(t, node): i for i, (t, node) in enumerate((t, node) for t, own in enumerate(nodes) for node in own)}
+    index = torch.tensor([places[t, node] for t, node in output.node.tolist()], device=output.logps.device)
+    return output.logps.new_zeros(len(places)).index_add(0, index, output.logps).exp().tolist()
+
+
+def _mix(*parts: object) -> int:
+    """A seed of 63 bits from numbers and names."""
+    return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()[:8], "big") >> 1
