@@ -206,7 +206,7 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True)
-class EngineConfig:
+class RolloutEngineConfig:
     """Who draws the completions: the tree generator in the trainer itself, vLLM servers, or vLLM in the trainer's process."""
 
     kind: Literal["tree", "server", "colocated"] = "tree"
@@ -264,7 +264,7 @@ class GrpoConfig:
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-6, schedule="constant", warmup_share=0.0))
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
-    engine: EngineConfig = field(default_factory=EngineConfig)
+    engine: RolloutEngineConfig = field(default_factory=RolloutEngineConfig)
     counterfactual: CounterfactualConfig = field(default_factory=CounterfactualConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     train: list[str] = MISSING  # manifests

@@ -1,12 +1,12 @@
 """The engine a recipe names."""
 
 from videoperceiver.models.backbone import Backbone
-from videoperceiver.stages import EngineConfig
+from videoperceiver.stages import RolloutEngineConfig
 from videoperceiver.training.engines.protocol import RolloutEngine
 from videoperceiver.training.engines.tree import TreeEngine
 
 
-def open_engine(config: EngineConfig, backbone: Backbone, *, rank: int = 0, world_size: int = 1) -> RolloutEngine:
+def open_engine(config: RolloutEngineConfig, backbone: Backbone, *, rank: int = 0, world_size: int = 1) -> RolloutEngine:
     """The engine a recipe names, holding the policy's weights.
 
     Args:
