@@ -78,6 +78,7 @@ class VllmModel:
             load_format="dummy" if empty else "auto",
             limit_mm_per_prompt={"video": 1, "image": 0},
             mm_processor_kwargs={"do_resize": False, "do_sample_frames": False},
+            mm_device_do_normalize=False,  # on the device it would take the image processor's mean and std for videos too
             mm_processor_cache_gb=0,  # a rollout's videos are not seen again before the weights change
             generation_config="vllm",  # no sampling defaults of the checkpoint
             logprobs_mode="raw_logprobs",
@@ -111,6 +112,7 @@ class VllmModel:
         """Replaces the weights that are given, under their checkpoint names; the others stay."""
         self._wake()
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+        self._llm.apply_model(_repack_head)
         self._forget()
 
     def load_adapter(self, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
@@ -217,6 +219,13 @@ def _given_positions(given: Positions) -> Callable[[Any], None]:
         model.get_mrope_input_positions = positions
 
     return install
+
+
+def _repack_head(model: Any) -> None:
+    """A head tied to the embeddings was loaded with them, but a CPU keeps a packed copy of its own (vLLM 0.32)."""
+    for module in model.modules():
+        if type(module).__name__ == "ParallelLMHead":
+            module.quant_method.process_weights_after_loading(module)
 
 
 def _read(outputs: list[Any], copies: int) -> list[tuple[np.ndarray, np.ndarray]]:
