@@ -63,7 +63,7 @@ class HeldOut:
             return {}
         pairs = self._clips(self._store)
         with self._policy.sampling() as backbone:
-            counted = accuracy_counts(backbone, pairs[self._policy.world.rank :: self._policy.world.size], self._settings.max_new_tokens)
+            counted = accuracy_counts(backbone, self._policy.world.share(pairs), self._settings.max_new_tokens)
             aligned = alignment.measure(backbone, pairs, self._tap_block) if self._tap_block and pairs else {}
         sums = self._policy.world.sum(counted)
         figures = {f"accuracy_{name}": sums[f"{name}_right"] / sums[name] if sums[name] else float("nan") for name in NAMES}

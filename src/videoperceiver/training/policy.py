@@ -156,9 +156,7 @@ def strategy_of(model: ModelConfig, settings: RuntimeConfig, world: World) -> st
 def _ddp(backbone: Backbone, model: ModelConfig, world: World) -> nn.Module:
     """Whole weights on each rank. A trained tower may be left out by a micro-batch without video."""
     devices = [world.device.index] if world.device.type == "cuda" else None
-    return DistributedDataParallel(
-        backbone, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=not model.freeze_vision
-    )
+    return DistributedDataParallel(backbone, device_ids=devices, gradient_as_bucket_view=True, find_unused_parameters=not model.freeze_vision)
 
 
 def _fsdp2(backbone: Backbone, model: ModelConfig, world: World) -> nn.Module:

@@ -6,6 +6,7 @@ The step: grow trees -> one forward -> L = L_SFT + lambda (L_vv + L_tv + L_vt) +
 
 import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -117,9 +118,9 @@ class Trainer:
         indices = runtime.batch_indices(len(self.store.samples), self.config.batch_size, self.config.seed, step)
         return [self.store.samples[i] for i in indices]
 
-    def _share(self, step: int) -> list[Sample]:
+    def _share(self, step: int) -> Sequence[Sample]:
         """This rank's clips of a step."""
-        return self._batch(step)[self.policy.world.rank :: self.policy.world.size]
+        return self.policy.world.share(self._batch(step))
 
     def _grow(self, step: int, rng: np.random.Generator) -> list[SftTree]:
         """This rank's trees of a step. What is random is drawn for the whole batch, so that it depends on neither ranks nor bad clips."""
@@ -127,7 +128,7 @@ class Trainer:
         for sample in self._batch(step):
             draws.append(copy.deepcopy(rng))
             draw_questions(sample, layout, rng)
-        for (sample, found), own in zip(self.loader.clips(step), draws[self.policy.world.rank :: self.policy.world.size], strict=True):
+        for (sample, found), own in zip(self.loader.clips(step), self.policy.world.share(draws), strict=True):
             try:
                 if isinstance(found, SampleError):
                     raise found

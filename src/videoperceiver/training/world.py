@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -22,6 +22,7 @@ from videoperceiver.runs import Run
 from videoperceiver.training.watch import Watch
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class World:
     def speaks(self) -> bool:
         """Whether this rank logs, writes and shows progress."""
         return self.rank == 0
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """This rank's contiguous part, as large as the others' or one larger: rows gathered by rank are then in the order of the whole."""
+        size, more = divmod(len(items), self.size)
+        first = self.rank * size + min(self.rank, more)
+        return items[first : first + size + (self.rank < more)]
 
     def sum(self, values: Mapping[str, float]) -> dict[str, float]:
         """Each value summed over the ranks; all must name the same, in one order."""

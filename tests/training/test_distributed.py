@@ -1,0 +1,72 @@
+"""Stage 1 on two gloo processes equals one process, by DDP and by FSDP2; resuming on another number of ranks; a rank that dies is named by the other."""
+
+import os
+import signal
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.training import ranks
+from tests.training.recipe import RECIPE
+
+from videoperceiver.config import load
+from videoperceiver.runs import Run
+from videoperceiver.stages import SftConfig
+from videoperceiver.training import sft
+
+WORDS = ["instruction=Re-answer with attention to fine-grained visual details .", "caption_prompt=describe the video ."]
+TERMS = ["contrastive.tap_blocks=[2]", "contrastive.view_dropout=0", "contrastive.queue_size=4", "uniform_weight=0.3", "joint_weight=0.2"]
+
+
+def config_of(model, data, output, *overrides) -> SftConfig:
+    return load(SftConfig, None, [f"model.path={model}", f"train=[{data}]", f"output={output}", *RECIPE, *WORDS, *TERMS, "optim.warmup_share=0.5", *overrides])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_model, rendered, folder) -> Run:
+    return sft.run(config_of(tiny_model, rendered, folder / "alone"))
+
+
+@pytest.fixture(scope="module")
+def spread(tiny_model, rendered, folder):
+    """By DDP; by FSDP2 stopped after two steps; both in one pair of processes. Batches of 3 are cut in 2 and 1."""
+    first = config_of(tiny_model, rendered, folder / "fsdp2", "runtime.strategy=fsdp2")
+
+    def work(rank):
+        sft.run(config_of(tiny_model, rendered, folder / "ddp", "runtime.strategy=ddp"))
+        os.environ["MASTER_PORT"] = str(port)
+        step = sft.Trainer.step
+
+        def stopped(self, number):
+            if number == 2:
+                raise KeyboardInterrupt
+            return step(self, number)
+
+        sft.Trainer.step = stopped
+        try:
+            sft.run(first)
+        except KeyboardInterrupt:
+            sft.Trainer.step = step
+        os.environ["MASTER_PORT"] = str(port + 1 if port < 65000 else port - 1)
+        sft.run(first)
+
+    port = ranks.free_port()
+    ranks.finish(ranks.start(work, folder / "spread"), folder / "spread")
+    return {"ddp": Run.open(folder / "ddp"), "fsdp2": Run.open(folder / "fsdp2")}
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_processes_equal_one(alone, spread, strategy):
+    for name in ("loss", "ce", "tv", "uniform", "joint", "clips", "tokens", "grad_norm"):
+        expected, got = ([row[f"sft/{name}"] for row in run.metrics()] for run in (alone, spread[strategy]))
+        assert got == pytest.approx(expected, rel=1e-4 if name != "grad_norm" else 1e-3), name
+    expected, got = (load_file(run.folder / "model" / "model.safetensors") for run in (alone, spread[strategy]))
+    assert expected.keys() == got.keys()
+    for name, weight in expected.items():
+        torch.testing.assert_close(got[name], weight, rtol=0, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}")
