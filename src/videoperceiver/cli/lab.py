@@ -39,3 +39,22 @@ def ablate(
         say(f"Interrupted. Finished arms stay in {config.output}; the same command continues.", style="yellow")
         raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"rows {path}")
+
+
+@lab.command("report")
+def report(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    rows: Annotated[Path | None, typer.Option(help="File of rows. [default: rows.jsonl in the study's folder]", show_default=False)] = None,
+    docs: Annotated[Path, typer.Option(help="Folder that gets findings.md, findings.html and images/.")] = Path("docs"),
+) -> None:
+    """Judge a study's claims by its rows and write the page; what is missing is said, never guessed."""
+    from videoperceiver.config import load
+    from videoperceiver.lab.study import StudyConfig
+
+    config = load(StudyConfig, recipe, overrides or ())
+    from videoperceiver.lab.finding_page import write
+    from videoperceiver.lab.rows import read
+
+    for path in write(config, read(rows or Path(config.output) / "rows.jsonl"), docs):
+        typer.echo(f"wrote {path}")

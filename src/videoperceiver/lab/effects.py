@@ -6,7 +6,7 @@ the percentile bootstrap of ten seeds would be too narrow.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,14 +82,12 @@ def effect(rows: Sequence[Row], arm: str, against: str, name: str) -> Effect:
     return paired([clip_scores(first[seed], name) - clip_scores(second[seed], name) for seed in seeds], seeds)
 
 
-def paired(differences: Sequence[np.ndarray], seeds: Sequence[int] = (), *, num_resamples: int = 4_000, seed: int = 0) -> Effect:
+def paired(differences: Sequence[np.ndarray], seeds: Sequence[int] = ()) -> Effect:
     """Mean of differences and its interval.
 
     Args:
         differences: one array (clips,) a seed.
         seeds: their names.
-        num_resamples: of the bootstrap.
-        seed: of its draws.
 
     Returns:
         value +- t * se with t Student's quantile for S - 1 degrees of freedom and se the bootstrap's standard error times sqrt(S / (S - 1)), which makes up
@@ -100,22 +98,20 @@ def paired(differences: Sequence[np.ndarray], seeds: Sequence[int] = (), *, num_
     value = float(means.mean()) if len(means) else math.nan
     if len(means) < 2:
         return Effect(value, math.nan, math.nan, math.nan, seeds, tuple(means.tolist()))
-    error = bootstrap_error(differences, num_resamples, seed) * math.sqrt(len(means) / (len(means) - 1))
+    error = bootstrap_error(differences) * math.sqrt(len(means) / (len(means) - 1))
     half = float(stats.t.ppf(0.5 + LEVEL / 2, len(means) - 1)) * error
-    p_value = float(2 * stats.t.sf(abs(value) / error, len(means) - 1)) if error > 0 else (1.0 if value == 0 else 0.0)
+    p_value = float(2 * stats.t.sf(abs(value) / error, len(means) - 1)) if error > 0 else float(value == 0)
     return Effect(value, value - half, value + half, p_value, seeds, tuple(means.tolist()))
 
 
-def bootstrap_error(differences: Sequence[np.ndarray], num_resamples: int = 4_000, seed: int = 0) -> float:
-    """Standard deviation of the mean over seeds when seeds, and clips within each drawn seed, are drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(differences), size=(num_resamples, len(differences)))  # (R, S) which seed
-    totals = np.zeros(num_resamples)
-    for which, values in enumerate(differences):
-        times, slot = np.nonzero(drawn == which)
-        weights = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=len(slot))  # (n, clips)
-        totals += np.bincount(times, weights=weights @ values / len(values), minlength=num_resamples)
-    return float((totals / len(differences)).std())
+def bootstrap_error(differences: Sequence[np.ndarray]) -> float:
+    """Standard deviation of the mean over seeds when seeds, and clips within each drawn seed, are drawn with replacement.
+
+    In closed form, so that nothing is random: each of the S draws has the variance of the seeds' means plus the mean variance of a redrawn seed's mean.
+    """
+    between = np.var([values.mean() for values in differences])
+    within = np.mean([values.var() / len(values) for values in differences])
+    return math.sqrt(float(between + within) / len(differences))
 
 
 def verdict(found: Effect, adjusted: float, num_planned: int) -> str:
@@ -136,7 +132,7 @@ def verdict(found: Effect, adjusted: float, num_planned: int) -> str:
         return HELPS
     if found.high < 0 and adjusted < 1 - LEVEL:
         return HARMS
-    return NOTHING if -SMALLEST < found.low and found.high < SMALLEST else UNDECIDED
+    return NOTHING if found.low > -SMALLEST and found.high < SMALLEST else UNDECIDED
 
 
 def detectable(deviation: float, num_seeds: int, *, comparisons: int = 1, power: float = 0.8) -> float:
@@ -162,8 +158,3 @@ def cost(rows: Sequence[Row], arm: str) -> float:
     """Mean processor seconds of an arm's own training; NaN without rows."""
     found = [row.cpu_s["train"] for row in by_seed(rows, arm).values()]
     return float(np.mean(found)) if found else math.nan
-
-
-def complete(rows: Sequence[Row], arms: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """Arm -> (seeds there are, seeds planned)."""
-    return {arm: (len(by_seed(rows, arm)), planned) for arm, planned in arms.items()}

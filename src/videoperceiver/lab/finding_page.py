@@ -1,0 +1,138 @@
+"""Writes the findings: docs/findings.md, its plots, and one self-contained HTML page, all from the rows."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from videoperceiver.lab import effects
+from videoperceiver.lab.finding import EXPLORATORY, Finding, find, judge
+from videoperceiver.lab.finding_words import (
+    Block,
+    Items,
+    Picture,
+    Section,
+    Table,
+    arms_plot,
+    arms_table,
+    claims_plot,
+    claims_table,
+    sentence,
+    spread,
+    state,
+)
+from videoperceiver.lab.rows import Row
+from videoperceiver.lab.study import StudyConfig
+from videoperceiver.pages.html import page, render
+from videoperceiver.pages.markdown import grid
+from videoperceiver.runs import write_atomic
+
+TITLE = "The lab's findings"
+NEW_SEEDS = range(5, 10)
+"""Seeds on which nothing had been run when the plan was written."""
+QUESTIONS = ("flash_colour", "pop_colour", "count", "when", "order")
+INTRO = """\
+What each ingredient of the method does on [rendered events](lab-benchmark.md), on two processor cores. The [plan](lab-plan.md) was written first and
+says how the words below follow from the numbers.
+
+*This page is written by `videoperceiver lab report recipes/lab/full.yaml --rows docs/results/lab/full.jsonl` from a file in which every answer of every arm
+is kept as a bit. The same as one file to download: [findings.html](findings.html).*"""
+LIMITS = (
+    "Models have 1.2 million parameters, clips are 16 frames of 32 pixels, training takes minutes."
+    " An effect here is a reason to test it on real video, not a result about it.",
+    "An interval holds for new seeds: new clips, new backbone, new order. It does not hold for other sizes, other cues or other events.",
+    "The settings of the arms are those that were chosen for the full stage 1 (see the plan); an ingredient alone might do better with settings of its own.",
+    "CPU is processor time of one thread on a machine that did other work beside; ratios of it are good to a tenth.",
+)
+
+
+def sections(config: StudyConfig, rows: Sequence[Row], extra: Sequence[Section] = ()) -> list[Section]:
+    """The page, from top to bottom."""
+    finding = find(config, rows)
+    families = list(dict.fromkeys(judged.claim.family for judged in finding.claims))
+    planned = [family for family in families if family != EXPLORATORY]
+    told = [sentence(judged) for judged in finding.claims if judged.claim.family in planned]
+    parts = [
+        Section("Where the study stands", tuple(state(finding))),
+        Section("What each ingredient does", (Items(tuple(told)), claims_plot(finding.claims, "conflict", "lab-claims-conflict.svg"), *_other_plots(finding))),
+    ]
+    tables = [claims_table(family, [judged for judged in finding.claims if judged.claim.family == family]) for family in families]
+    parts.append(Section("Claims in numbers", tuple(tables)))
+    parts.append(Section("By question", (_by_question(rows, finding),)))
+    parts.append(Section("Seeds that nobody had seen", tuple(_new_seeds(config, rows))))
+    parts.append(Section("Arms", (arms_table(finding), arms_plot(finding, "conflict", "lab-arms-conflict.svg"))))
+    parts += extra
+    parts.append(
+        Section("How far this goes", (Items(LIMITS), f"Code that trained the rows: {', '.join(commit[:12] for commit in finding.commits) or 'none'}."))
+    )
+    return parts
+
+
+def _other_plots(finding: Finding) -> list[Block]:
+    return [
+        claims_plot(finding.claims, name, f"lab-claims-{name}.svg")
+        for name in ("agree", "static", "independent")
+        if any(name in judged.effects for judged in finding.claims)
+    ]
+
+
+def _by_question(rows: Sequence[Row], finding: Finding) -> Table:
+    """Effects on conflicting clips a question: `count` is the one that V' itself can tell."""
+    lines = []
+    for judged in finding.claims:
+        if judged.claim.family != EXPLORATORY and "conflict" in judged.effects:
+            cells = [spread(effects.effect(rows, judged.claim.arm, judged.claim.against, f"conflict:{question}")) for question in QUESTIONS]
+            lines.append((f"{judged.claim.arm} − {judged.claim.against}", *cells))
+    return Table("Differences where the cue conflicts, in points, with 95 % intervals that are not corrected", ("arm − against", *QUESTIONS), tuple(lines))
+
+
+def _new_seeds(config: StudyConfig, rows: Sequence[Row]) -> list[Block]:
+    """Claims whose arms the demo had run on seeds 0 to 4, on the others alone."""
+    known = {"plain", "full", "full-stage2"}
+    told = [sentence(j) for j in judge(config, rows, NEW_SEEDS) if {j.claim.arm, j.claim.against} <= known]
+    return [
+        "Plain fine-tuning, the full stage 1 and the shipped stage 2 had been run on seeds 0 to 4 before the plan. On seeds 5 to 9 alone:",
+        Items(tuple(told)),
+    ]
+
+
+def write(config: StudyConfig, rows: Sequence[Row], docs: Path, extra: Sequence[Section] = ()) -> list[Path]:
+    """Writes findings.md, findings.html and the plots below a folder of documents; returns what it wrote."""
+    parts = sections(config, rows, extra)
+    pictures = [block for part in parts for block in part.blocks if isinstance(block, Picture)]
+    (docs / "images").mkdir(parents=True, exist_ok=True)
+    written = [write_atomic(docs / "images" / picture.name, picture.svg) for picture in pictures]
+    written.append(write_atomic(docs / "findings.md", markdown(parts)))
+    written.append(write_atomic(docs / "findings.html", html(parts)))
+    return written
+
+
+def markdown(parts: Sequence[Section]) -> str:
+    """The page as Markdown."""
+    texts = [f"# {TITLE}", INTRO]
+    for part in parts:
+        texts += [f"## {part.heading}", *(_markdown(block) for block in part.blocks)]
+    return "\n\n".join(texts) + "\n"
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Table():
+            return f"**{block.caption}**\n\n{grid(block.heads, block.rows)}"
+        case Picture():
+            return f"![{block.said}](images/{block.name})"
+        case Items():
+            return "\n".join(f"- {text}" for text in block.texts)
+    return block
+
+
+def html(parts: Sequence[Section]) -> str:
+    """The page as one file that loads nothing."""
+    blocks = [(part.heading, [_typed(block) for block in part.blocks]) for part in parts]
+    return page(TITLE, render("findings", title=TITLE, sections=blocks), description="What each ingredient of VideoPerceiver does on rendered events.")
+
+
+def _typed(block: Block) -> tuple[str, object]:
+    """What the template needs to know of a block: its kind and its content."""
+    if isinstance(block, Picture):
+        return "picture", (f"data:image/svg+xml;base64,{base64.b64encode(block.svg.encode()).decode()}", block.said)
+    return ("text" if isinstance(block, str) else type(block).__name__.lower()), block

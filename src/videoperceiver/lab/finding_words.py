@@ -1,0 +1,176 @@
+"""The findings as sections of text, tables and plots; words of verdicts come from `effects.verdict`, numbers from the rows, nothing is typed in."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from videoperceiver.lab import effects
+from videoperceiver.lab.effects import Effect
+from videoperceiver.lab.finding import EXPLORATORY, Finding, Judged
+from videoperceiver.lab.plots import Mark, rows_plot
+from videoperceiver.lab.study import STATIC
+
+NOT_YET = "not yet"
+WHERE = {"agree": "the cue agrees", "conflict": "the cue conflicts", "independent": "the cue says nothing", STATIC: "the scenery"}
+SHORT = {"agree": "agree", "conflict": "conflict", "independent": "no cue", STATIC: "scenery", "conflict/degraded": "conflict, on V'"}
+TONES = {effects.HELPS: "good", effects.HARMS: "bad"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text under heads, a caption above."""
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG with its file's name and a description."""
+
+    name: str
+    svg: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list."""
+
+    texts: tuple[str, ...]
+
+
+Block = str | Table | Picture | Items
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what is below it."""
+
+    heading: str
+    blocks: tuple[Block, ...]
+
+
+def points(value: float, *, sign: bool = True) -> str:
+    """A share as points of a hundred."""
+    if math.isnan(value):
+        return NOT_YET
+    return (f"{100 * value:+.1f}" if sign else f"{100 * value:.1f}").replace("-", "\u2212")
+
+
+def spread(effect: Effect) -> str:
+    """Points with their interval."""
+    return f"{points(effect.value)} ({points(effect.low)} to {points(effect.high)})" if not math.isnan(effect.low) else f"{points(effect.value)} (no interval)"
+
+
+def p_words(value: float) -> str:
+    """A p-value."""
+    return NOT_YET if math.isnan(value) else "< .001" if value < 0.001 else f"{value:.3f}".lstrip("0") if value < 1 else "1"
+
+
+def seeds_words(judged: Judged) -> str:
+    """How much of what was planned is there."""
+    return f"{judged.num_seeds} of {judged.num_planned} seeds"
+
+
+def sentence(judged: Judged) -> str:
+    """One claim in words: what it does where it decides, and elsewhere, at what cost."""
+    name = judged.claim.says[:1].upper() + judged.claim.says[1:]
+    if not judged.slices:
+        return f"{name}: {NOT_YET} run."
+    first, *others = judged.slices
+    main = judged.effects[first]
+    if len(main.seeds) < judged.num_planned:
+        state = f"undecided yet, {seeds_words(judged)}: "
+    else:
+        state = f"{judged.verdicts[first]}: "
+    said = f"{name}: {state}{spread(main)} points where {WHERE.get(first, first)}, above 0 in {main.num_above} of {len(main.seeds)} seeds"
+    for other in others:
+        said += f"; {WHERE.get(other, other)}: {spread(judged.effects[other])}"
+    ratio = "" if math.isnan(judged.cost_ratio) else f" Cost: {judged.cost_ratio:.2f} times the CPU of what it is compared with."
+    return said + "." + ratio
+
+
+def state(finding: Finding) -> list[Block]:
+    """What is missing, said first."""
+    done, planned = sum(arm.num_seeds for arm in finding.arms), sum(arm.num_planned for arm in finding.arms)
+    if not finding.incomplete:
+        return [f"The study is complete: {done} rows, one for each arm and seed."]
+    missing = Table(
+        "Arms of which seeds are missing", ("arm", "seeds"), tuple((arm.name, f"{arm.num_seeds} of {arm.num_planned}") for arm in finding.incomplete)
+    )
+    return [f"Preliminary: {done} of {planned} rows are there. Nothing whose seeds are missing gets a verdict.", missing]
+
+
+def claims_table(family: str, members: Sequence[Judged]) -> Table:
+    """All claims of a family."""
+    slices = list(dict.fromkeys(name for judged in members for name in judged.claim.slices))
+    heads = ("claim", "arm − against", "seeds", *(SHORT.get(name, name) for name in slices), "corrected p", "verdict", "CPU")
+    rows = []
+    for judged in members:
+        first = judged.claim.slices[0]
+        cells = [spread(judged.effects[name]) if name in judged.effects else NOT_YET if name in judged.claim.slices else "" for name in slices]
+        p_value = "" if family == EXPLORATORY else p_words(judged.adjusted.get(first, math.nan)) if judged.slices else NOT_YET
+        ratio = "" if math.isnan(judged.cost_ratio) else f"× {judged.cost_ratio:.2f}"
+        verdict = judged.verdicts.get(first, NOT_YET)
+        rows.append(
+            (judged.claim.says, f"{judged.claim.arm} − {judged.claim.against}", f"{judged.num_seeds} of {judged.num_planned}", *cells, p_value, verdict, ratio)
+        )
+    return Table(f"{family[:1].upper()}{family[1:]}: differences in points of accuracy with 95 % intervals", heads, tuple(rows))
+
+
+def claims_plot(members: Sequence[Judged], name: str, file: str) -> Picture:
+    """Every claim's effect on one slice."""
+    marks, family = [], None
+    for judged in members:
+        if name not in judged.effects:
+            continue
+        if judged.claim.family != family:
+            family = judged.claim.family
+            marks.append(Mark(family[:1].upper() + family[1:]))
+        found = judged.effects[name]
+        tone = TONES.get(judged.verdicts[name], "")
+        marks.append(
+            Mark(
+                f"{judged.claim.arm} − {judged.claim.against}",
+                100 * found.value,
+                100 * found.low,
+                100 * found.high,
+                tuple(100 * value for value in found.by_seed),
+                tone,
+                f"{len(found.seeds)} of {judged.num_planned} seeds",
+            )
+        )
+    title = f"Effects where {WHERE.get(name, name)}"
+    return Picture(file, rows_plot(marks, title=title, axis="difference in accuracy on V, points; small dots are seeds", zero=True), f"{title}, by claim.")
+
+
+def arms_table(finding: Finding) -> Table:
+    """Means of every arm that has rows."""
+    slices = finding.slices
+    heads = ("arm", "seeds", *(SHORT.get(name, name) for name in slices), "follows the cue (conflict)", "steps", "CPU s")
+    rows = [
+        (
+            arm.name,
+            f"{arm.num_seeds} of {arm.num_planned}",
+            *(points(arm.accuracy[name], sign=False) for name in slices),
+            points(arm.followed, sign=False),
+            str(arm.steps),
+            f"{arm.cpu_s:.0f}",
+        )
+        for arm in finding.arms
+        if arm.num_seeds
+    ]
+    return Table("Mean accuracy in % over seeds, on V unless said otherwise", heads, tuple(rows))
+
+
+def arms_plot(finding: Finding, name: str, file: str) -> Picture:
+    """Every arm's accuracy on one slice, a faint dot a seed."""
+    marks = [
+        Mark(arm.name, 100 * arm.accuracy[name], dots=tuple(100 * value for value in arm.by_seed[name]), note=f"{len(arm.by_seed[name])} seeds")
+        for arm in finding.arms
+        if arm.by_seed[name]
+    ]
+    title = f"Accuracy where {WHERE.get(name, name)}, by arm"
+    return Picture(file, rows_plot(marks, title=title, axis="accuracy on V, %; small dots are seeds", zero=False), title)
