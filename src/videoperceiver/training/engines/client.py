@@ -11,6 +11,7 @@ from torch import Tensor
 
 from videoperceiver.errors import ConfigError, EngineError
 from videoperceiver.models.backbone import Backbone
+from videoperceiver.models.generate import Seed
 from videoperceiver.models.tree import Tree
 from videoperceiver.training.engines import weights
 from videoperceiver.training.engines.exchange import read_reply, sample_request
@@ -61,7 +62,7 @@ class ServerEngine:
         max_new_tokens: int,
         temperature: float = 1.0,
         top_p: float = 1.0,
-        seed: int,
+        seed: Seed,
     ) -> Drawn:
         """See `RolloutEngine.sample`; trees are dealt to this rank's servers in turn."""
 
@@ -77,7 +78,7 @@ class ServerEngine:
                 max_new_tokens=max_new_tokens,
                 temperature=temperature,
                 top_p=top_p,
-                seed=seed + i,
+                seed=seed + i if isinstance(seed, int) else seed[own],
                 version=self._version,
             )
             try:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from videoperceiver.errors import EngineError
 from videoperceiver.models.backbone import Backbone
+from videoperceiver.models.generate import Seed
 from videoperceiver.models.tree import Tree
 from videoperceiver.training.engines import weights
 from videoperceiver.training.engines.exchange import read_reply, sample_request
@@ -52,7 +53,7 @@ class ColocatedEngine:
         max_new_tokens: int,
         temperature: float = 1.0,
         top_p: float = 1.0,
-        seed: int,
+        seed: Seed,
     ) -> Drawn:
         """See `RolloutEngine.sample`."""
         request = sample_request(

@@ -9,7 +9,7 @@ import numpy as np
 from videoperceiver.errors import EngineError
 from videoperceiver.models.adapters.qwen_vision import QwenVision
 from videoperceiver.models.backbone import Backbone
-from videoperceiver.models.generate import Completion, stop_ids
+from videoperceiver.models.generate import Completion, Seed, stop_ids
 from videoperceiver.models.tree import Tree
 from videoperceiver.training.engines.protocol import Drawn, check_completions
 from videoperceiver.training.engines.wire import Prompt, SampleReply, SampleRequest, Sampling, Video
@@ -24,7 +24,7 @@ def sample_request(
     max_new_tokens: int,
     temperature: float,
     top_p: float,
-    seed: int,
+    seed: Seed,
     version: int,
 ) -> SampleRequest:
     """Everything an engine needs to continue the leaves. V and V' of a clip are two videos; questions of one video share its frames."""
@@ -46,9 +46,15 @@ def sample_request(
             spelled = np.concatenate([node.input_ids for node in nodes])
             positions = np.concatenate([np.asarray(node.positions) for node in nodes], axis=1)
             ids = np.concatenate([backbone.encode_text(backbone.prompt.opening), asked])
-            prompts.append(Prompt(known[patches], ids, spelled, positions, int(np.random.SeedSequence([seed, b, i]).generate_state(1)[0])))
+            prompts.append(Prompt(known[patches], ids, spelled, positions, _seed_of(seed, b, i)))
     sampling = Sampling(num_generations, max_new_tokens, temperature, top_p, [int(i) for i in backbone.adapter.media_ids], stop_ids(backbone))
     return SampleRequest(shown, prompts, sampling, version)
+
+
+def _seed_of(seed: Seed, tree: int, leaf: int) -> int:
+    """32 bits, which is what every engine takes."""
+    entropy = [seed, tree, leaf] if isinstance(seed, int) else [seed[tree][leaf]]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def video_of(backbone: Backbone, tree: Tree, patches: Sequence[int]) -> Video:
