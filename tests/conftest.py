@@ -93,3 +93,19 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     samples[-1] = replace(samples[-1], degradation=None)
     manifest.write(samples, folder / "manifest.parquet")
     return folder / "manifest.parquet"
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random BERT of a few words of the lab."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("bert")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "flash", "red", ";"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        BertModel(BertConfig(vocab_size=len(words), hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48)).save_pretrained(folder)
+    return folder

@@ -3,11 +3,12 @@
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertModel
 from transformers.video_utils import VideoMetadata
 
 from videoperceiver.errors import ModelError, SampleError
 from videoperceiver.models import Backbone, TreeBuilder
+from videoperceiver.models.backbone import BESIDE
 from videoperceiver.types import Clip
 
 DEGRADED = [0, 1, 2, 3, 4, 5, 6, 6, 6, *range(9, 16)]
@@ -190,17 +191,6 @@ def test_only_a_root_without_children_runs_apart(qwen, make_clip):
 # X_T through a text encoder
 
 
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bert")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "flash", "red", ";"]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    torch.manual_seed(5)
-    BertModel(BertConfig(vocab_size=len(words), hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48)).save_pretrained(folder)
-    return folder
-
-
 def encoded(backbone, bert):
     backbone.attach_text_encoder(bert)
     return backbone
@@ -246,23 +236,13 @@ def test_projected_tokens_start_at_the_size_of_the_models_own(qwen, bert):
     assert 0.5 < made.std().item() / table.std().item() < 2
 
 
-def test_extras_are_beside_the_checkpoint_and_not_in_the_plain_folder(folders, bert, tmp_path):
-    first = encoded(Backbone.load(folders["qwen2_5_vl"]), bert)
-    with torch.no_grad():
-        first.text_projection.weight.normal_()
-    first.save(tmp_path / "plain")
-    first.save_extras(tmp_path)
-    names = {name for file in (tmp_path / "plain").glob("*.safetensors") for name in load_file(file)}
+def test_the_projection_is_no_part_of_the_plain_folder(folders, bert, tmp_path):
+    backbone = encoded(Backbone.load(folders["qwen2_5_vl"]), bert)
+    assert {name for name, _ in backbone.named_parameters() if name.startswith(BESIDE)} == {"text_projection.weight", "text_projection.bias"}
+    backbone.save(tmp_path)
+    names = {name for file in tmp_path.glob("*.safetensors") for name in load_file(file)}
+    assert names
     assert not any("text_projection" in name for name in names)
-    second = encoded(Backbone.load(tmp_path / "plain"), bert)
-    assert not torch.equal(second.text_projection.weight, first.text_projection.weight)
-    second.load_extras(tmp_path)
-    assert torch.equal(second.text_projection.weight, first.text_projection.weight)
-    with pytest.raises(ModelError, match="resume with the recipe that wrote it"):
-        second.load_extras(tmp_path / "plain")
-    without = Backbone.load(folders["qwen2_5_vl"])
-    without.save_extras(tmp_path / "plain")
-    assert not (tmp_path / "plain" / "extras.safetensors").exists()
 
 
 def test_a_missing_text_encoder_is_named(qwen, tmp_path):

@@ -115,7 +115,7 @@ class Dropped:
         for at, probability in self.groups:
             own = [x[at].transpose(1, 2) for x in flat]  # (n, heads, length, d)
             alone = F.scaled_dot_product_attention(*own, dropout_p=probability, is_causal=True, scale=scaling)
-            out = out.index_copy(0, at.flatten(), alone.transpose(1, 2).flatten(0, 1))
+            out = out.index_copy(0, at.flatten(), alone.transpose(1, 2).flatten(0, 1).to(out.dtype))
         return out.view(shape)
 
 

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging as hf_logging
@@ -34,7 +32,8 @@ from videoperceiver.models.tree import Tree
 log = logging.getLogger(__name__)
 QUESTION = "@@question@@"
 ADAPTER_FOLDER = "lora"
-EXTRAS = "extras.safetensors"
+BESIDE = "text_projection."
+"""Names of weights that are trained beside the model, and are no part of its plain folder."""
 
 
 @contextmanager
@@ -163,26 +162,6 @@ class Backbone(nn.Module):
         """Let keywords go in as a text encoder reads them, through a projection that is trained (paper 3.2). Raises ModelError."""
         self.text_encoder = TextEncoder(id_or_path)
         self.text_projection = projection(self.text_encoder.width, self.adapter.decoder.get_input_embeddings().weight)
-
-    def save_extras(self, folder: str | Path) -> None:
-        """Write what is trained beside the model, and no part of its plain folder, into a checkpoint; nothing where there is nothing."""
-        if self.text_projection is not None:
-            save_file({f"text_projection.{name}": value.contiguous() for name, value in self.text_projection.state_dict().items()}, Path(folder) / EXTRAS)
-
-    def load_extras(self, folder: str | Path) -> None:
-        """Take over what `save_extras` wrote.
-
-        Raises:
-            ModelError: the folder holds none, or of another width.
-        """
-        if self.text_projection is None:
-            return
-        path = Path(folder) / EXTRAS
-        try:
-            state = {name.removeprefix("text_projection."): value for name, value in load_file(path).items()}
-            self.text_projection.load_state_dict(state)
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise ModelError(f"{path}: the projection of the text encoder cannot be restored ({error}); resume with the recipe that wrote it") from error
 
     # the forward
 

@@ -67,7 +67,7 @@ def embed_texts(layout: Layout, hidden: Tensor, projection: nn.Module) -> Tensor
         return hidden + sum(weight.sum() for weight in projection.parameters()) * 0.0
     at = np.concatenate([np.arange(first, first + len(states)) for first, states in layout.encoded])
     states = torch.cat([states for _, states in layout.encoded]).to(hidden.device, hidden.dtype)
-    return hidden.flatten(0, 1).index_copy(0, torch.from_numpy(at).to(hidden.device), projection(states)).view(hidden.shape)
+    return hidden.flatten(0, 1).index_copy(0, torch.from_numpy(at).to(hidden.device), projection(states).to(hidden.dtype)).view(hidden.shape)
 
 
 def run_blocks(
