@@ -93,12 +93,15 @@ class Trainer:
     def step(self, step: int) -> dict[str, float]:
         """One update; returns what is logged."""
         config, world = self.config, self.policy.world
-        throughput = Throughput(self.loader)
+        throughput = Throughput(self.loader, self.policy.backbone)
         grown = self._grow(step, runtime.step_rng(config.seed, step, world.rank))
         batches = in_step(micro_batches([g.tree.num_tokens for g in grown], config.runtime.micro_tokens), world)
         runtime.require_samples(batches, step, self.run)
         totals = {name: total / world.size for name, total in world.sum(counts(grown)).items()}
-        parts = [self._accumulate([grown[i] for i in chosen], totals, step, last=number == len(batches)) for number, chosen in enumerate(batches, 1)]
+        parts = []
+        for number, chosen in enumerate(batches, 1):
+            parts.append(self._accumulate([grown[i] for i in chosen], totals, step, last=number == len(batches)))
+            throughput.forward_done()
         lr = runtime.learning_rate(config.optim, step, config.steps)
         norm = self.policy.update(lr, config.optim.clip_norm)
         metrics = runtime.whole_step(parts, [len(chosen) for chosen in batches], SHARES, world)

@@ -19,6 +19,8 @@ from videoperceiver.training import runtime
 ANSWER = 1
 TERMS = ("vv", "tv", "vt")
 """Equations (4), (5), (6), in the order of ContrastiveLosses.total."""
+SHARES = ("loss", "ce", "contrastive", *TERMS, "uniform", "joint")
+"""Logged values that add up over a step's micro-batches, as the loss does; the others are means."""
 ROLES = ("full", "view", "degraded", "text")
 """Of `SftTree`'s tapped nodes, those that a clip may lack last."""
 
