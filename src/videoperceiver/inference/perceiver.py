@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from videoperceiver.data.keyframes import locate
+from videoperceiver.data.locate import locate
 from videoperceiver.errors import ConfigError, SampleError
 from videoperceiver.inference.look import Looked, choose_times
 from videoperceiver.inference.moments import Moment, candidates, look_closely
@@ -79,8 +79,17 @@ class Found:
     """Moments ranked by score, best first; provisional until `complete`, when the video was seen up to its end."""
 
     moments: list[Moment]
-    seen_s: float
-    complete: bool
+    survey: Survey
+
+    @property
+    def seen_s(self) -> float:
+        """Up to where the video was seen, source seconds."""
+        return float(self.survey.t_s[-1])
+
+    @property
+    def complete(self) -> bool:
+        """Whether that is its end."""
+        return self.survey.complete
 
 
 class VideoPerceiver:
@@ -129,6 +138,11 @@ class VideoPerceiver:
         backbone = Backbone.load(model, dtype=dtype or ("bfloat16" if device == "cuda" else "float32"), video_times="clip")
         made._backbone = backbone.requires_grad_(False).to(device)
         return made
+
+    @property
+    def has_model(self) -> bool:
+        """Whether it can answer; else it only finds, by relevance."""
+        return self._backbone is not None
 
     @property
     def backbone(self) -> Backbone:
@@ -229,7 +243,7 @@ class VideoPerceiver:
                 moments.append(moment.at_relevance(coarse.score))
             if found.complete and self._backbone is not None:
                 moments = [moment.verified(self._probability(source, moment, event, top, frame_fps)) for moment in moments]
-            yield Found(sorted(moments, key=lambda m: -m.score), float(found.t_s[-1]), found.complete)
+            yield Found(sorted(moments, key=lambda m: -m.score), found)
 
     def _look(self, source: Source, questions: Sequence[str], frame_fps: float | None) -> tuple[Clip, Looked]:
         """The frames the model sees."""

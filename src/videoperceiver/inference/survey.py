@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from videoperceiver.data.keyframes import ahead
+from videoperceiver.data.ahead import ahead
 from videoperceiver.errors import VideoReadError
 from videoperceiver.scoring.relevance import RelevanceScorer
 from videoperceiver.video.read import iter_frames, probe
