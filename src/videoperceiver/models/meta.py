@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,6 @@ from videoperceiver.models.adapters.qwen_vision import cut
 from videoperceiver.models.attention import AttentionKind, TreeAttention
 from videoperceiver.models.backbone import QUESTION, Backbone
 from videoperceiver.models.forward import TreeOutput
-from videoperceiver.models.layout import check_depths
 from videoperceiver.models.live import LOGITS, Counted, LiveMemory
 from videoperceiver.models.lora import Lora
 from videoperceiver.models.published import PUBLISHED, config_of, on_meta
@@ -117,22 +117,17 @@ class MetaBackbone(Backbone):
             weight.data = weight.data.to(trained_dtype if weight.requires_grad else frozen_dtype)
         return backbone.train()
 
-    def forward(self, trees: Sequence[Tree], tap_blocks: Sequence[int] = ()) -> TreeOutput:
-        """As `Backbone.forward`, up to the check that the numbers are finite."""
-        check_depths(trees, self.num_blocks, self.adapter.min_depth, tap_blocks)
-        layout, hidden, placed, kind = self.start(trees)
+    def _run(self, trees: Sequence[Tree], tap_blocks: Sequence[int], features: Features | None) -> TreeOutput:
+        """As `Backbone._run`, up to the check that the numbers are finite."""
+        layout, hidden, placed, kind = self.start(trees, features)
 
         def record(tree: TreeAttention) -> TreeAttention:
             return _Counted(tree, self.shared_heads or kind == "dense")
 
         hidden, taps = forward.run_blocks(self.adapter, layout, hidden, placed, kind, tap_blocks, record)
-        if self.live is None:
-            scored = forward.score_unchecked(self.adapter, layout, hidden, trees)
-        else:
-            with self.live.counting(LOGITS):
-                scored = forward.score_unchecked(self.adapter, layout, hidden, trees)
-        node, tap_index = torch.from_numpy(layout.target_node), torch.from_numpy(layout.slots[layout.taps])
-        return TreeOutput(scored[0], scored[1], node, taps, tap_index, scored[2])
+        with nullcontext() if self.live is None else self.live.counting(LOGITS):
+            logps, entropy, distributions = forward.score_unchecked(self.adapter, layout, hidden, trees)
+        return TreeOutput(logps, entropy, torch.from_numpy(layout.target_node), taps, torch.from_numpy(layout.slots[layout.taps]), distributions)
 
     def features(self, trees: Sequence[Tree]) -> Features | None:
         """The tower over every distinct patch, one call for each frame size, with gradients where it is trained."""

@@ -194,17 +194,18 @@ def _memory(
 
 def _sft_operations(backbone: MetaBackbone, config: SftConfig, clips: Sequence[Planned]) -> tuple[dict[str, float], float]:
     whole = plain = NONE
-    alone = 0.0
+    alone = aside = 0.0
     for clip in clips:
-        whole += plan_trees.forward_flops(backbone, clip.update)
+        trained, untrained = plan_trees.forward_flops(backbone, clip.update)
+        whole, aside = whole + trained, aside + untrained.forward
         plain += plan_trees.plain_flops(backbone, clip.update)
         leaves = [i for i, node in enumerate(clip.update.nodes) if node.labels is not None]
         alone += _step(config, plan_trees.rows_flops(backbone, clip.update, leaves)) + _step(config, plan_trees.extra_rows_flops(backbone, clip.update))
     vision = Flops(whole.vision, 0, 0)
     answers = Flops(0, plain.language, plain.head)
     rest = Flops(0, whole.language - plain.language, whole.head - plain.head)
-    parts = {"vision tower": vision, "questions and captions on V": answers, "V', second view, keywords": rest}
-    return {name: _step(config, part) for name, part in parts.items()}, alone
+    parts = {"vision tower": _step(config, vision), "questions and captions on V": _step(config, answers)}
+    return parts | {"V', second view, keywords": _step(config, rest) + aside}, alone
 
 
 def _grpo_operations(backbone: MetaBackbone, config: GrpoConfig, clips: Sequence[Planned], new_tokens: int) -> tuple[dict[str, float], float]:
@@ -224,7 +225,7 @@ def _grpo_operations(backbone: MetaBackbone, config: GrpoConfig, clips: Sequence
                 total["decoding on V"] += decoded[0]
                 total["decoding on V'"] += decoded[1]
             alone += rollout.times * (plan_trees.rows_flops(backbone, rollout.tree, leaves).forward * rollout.copies + sum(decoded))
-        update = plan_trees.forward_flops(backbone, clip.update)
+        update, _ = plan_trees.forward_flops(backbone, clip.update)
         total["update"] += _step(config, update) * config.num_iterations
         total["reference model"] += (update.language + update.head) if config.beta > 0 else 0.0
         leaves = [i for i, node in enumerate(clip.update.nodes) if node.labels is not None]

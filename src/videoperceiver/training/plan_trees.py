@@ -119,12 +119,15 @@ def _update(
 # --- operations ---
 
 
-def forward_flops(backbone: MetaBackbone, tree: Tree) -> Flops:
-    """One forward over a tree, with its early exits."""
+def forward_flops(backbone: MetaBackbone, tree: Tree) -> tuple[Flops, Flops]:
+    """One forward over a tree, with its early exits: what is trained, and what runs without gradient."""
     config = backbone.adapter.model.config
     runs = [(len(node), node.parent) for node in tree.nodes]
     scored = sum(int((node.labels != IGNORE).sum()) for node in tree.nodes if node.labels is not None)
-    return flops.tree(config, runs, grid=_grid(config, tree), patches=len(tree.patches), scored=scored, depths=tree.depth.tolist())
+    whole = flops.tree(config, runs, grid=_grid(config, tree), patches=len(tree.patches), scored=scored, depths=tree.depth.tolist())
+    aside = [i for i, node in enumerate(tree.nodes) if not node.gradient]  # roots without children
+    apart = flops.language_by_node(config, [(len(tree.nodes[i]), -1) for i in aside], [int(tree.depth[i]) for i in aside], 0)
+    return Flops(whole.vision, whole.language - apart.language, whole.head), apart
 
 
 def plain_flops(backbone: MetaBackbone, tree: Tree) -> Flops:
