@@ -13,6 +13,10 @@ import numpy as np
 
 QuestionKind = Literal["choice", "number", "yes_no", "time", "order", "word", "open"]
 
+Media = Literal["video", "image", "none"]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
 BLANK = -1
 """Source index of a frame that shows nothing (operator `blank`)."""
 BLANK_LEVEL = 127
@@ -77,7 +81,7 @@ class Degradation:
         operator: name in `video.degrade.OPERATORS`.
         source_idx: (T,) frame i of V' shows frame source_idx[i] of V; BLANK shows mid-grey.
         seed: of the random operators; 0 otherwise.
-        residual: the largest keyword relevance left among the replaced frames of V', None if not measured.
+        residual: the largest keyword relevance of V', scored anew, among its replaced frames; None if not measured.
         change: max |s(V) - s(V')| over frames, None if not measured.
         removed: whether the residual check holds, None if not measured.
     """
@@ -101,7 +105,7 @@ class Sample:
 
     Attributes:
         id: unique within the manifest.
-        video: media path relative to the manifest's folder.
+        video: media path relative to the manifest's folder; a file with an image's suffix is one picture, "" is a row of text alone.
         sha256: of the media file's bytes (of the sorted frame files' bytes for an image folder).
         split: "train", "validation" or "test".
         source: the dataset it came from.
@@ -136,3 +140,15 @@ class Sample:
     seed: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
     frame_fps: float | None = None
+
+    @property
+    def media(self) -> Media:
+        """What it shows: a video (or folder of frames), one picture, or nothing."""
+        return media_of(self.video)
+
+
+def media_of(path: str) -> Media:
+    """What a media path leads to, by its suffix."""
+    if not path:
+        return "none"
+    return "image" if path.lower().endswith(IMAGE_SUFFIXES) else "video"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from videoperceiver.errors import ConfigError, MissingExtraError
-from videoperceiver.scoring.relevance import degraded, frames_in, load_relevance, motion, shrink_grey, smooth
+from videoperceiver.scoring.relevance import frames_in, load_relevance, motion, shrink_grey, smooth
 
 
 def moving_square(num_frames=40, moves=range(18, 23)):
@@ -47,10 +47,30 @@ def test_shrinking_keeps_the_mean():
     assert shrink_grey(np.full((1, 50, 70, 3), 77, np.uint8)).tolist() == np.full((1, 36, 48), 77).tolist()
 
 
-def test_scores_of_what_v_prime_shows():
-    scores = np.array([0.2, 0.9, 0.4], np.float32)
-    assert degraded(scores, (0, 0, 2)).tolist() == scores[[0, 0, 2]].tolist()
-    assert degraded(scores, (-1, 1, 2)).tolist() == scores[[0, 1, 2]].tolist()  # blank: the lowest
+def test_v_prime_is_scored_anew_not_by_v_s_scores_in_another_order():
+    """A flash of two frames: the frames beside it have its motion too, but a held frame does not move."""
+    scorer, times = load_relevance("motion"), np.arange(20) / 8
+    frames = np.full((20, 36, 48, 3), 100, np.uint8)
+    frames[10:12] = 202
+    scored = scorer.score(scorer.describe(frames), times, ())
+    assert scored.scores[9] == pytest.approx(0.4 / 5)  # one change of 102 / 255 among the five frames around it
+    assert scored.scores.max() == pytest.approx(0.8 / 5)
+    held = [*range(10), 9, 9, *range(12, 20)]
+    assert scored.degraded(held).tolist() == [0] * 20
+    assert scored.degraded(range(20)).tolist() == scored.scores.tolist()
+    np.testing.assert_array_equal(scored.degraded(held), scorer(frames[held], (), times))
+    blank = [*range(10), -1, -1, *range(12, 20)]
+    assert scored.degraded(blank).max() == pytest.approx(2 * 27 / 255 / 5)  # mid-grey is 127
+
+
+def test_a_change_that_stays_is_a_jump_in_v_prime_and_is_found():
+    """Hold cannot hide that something is elsewhere afterwards: the seam still moves, as strongly as V did where V changed at once."""
+    scorer, times = load_relevance("motion"), np.arange(20) / 8
+    frames = np.full((20, 36, 48, 3), 100, np.uint8)
+    frames[10:] = 202
+    scored = scorer.score(scorer.describe(frames), times, ())
+    held = [*range(8), *[7] * 5, *range(13, 20)]
+    assert scored.degraded(held)[8:13].max() == scored.scores.max()
 
 
 @pytest.mark.parametrize("name", ["resnet", "motion:x", "proxy:x", ""])
@@ -92,6 +112,15 @@ def test_proxy_finds_the_moment(proxy, records):
     assert scores.min() < 0.02
     assert scores[:5].max() < 0.2  # novelty looks 1.5 s ahead
     assert 0.8 < scores.max() <= 1
+
+
+def test_proxy_scores_v_prime_in_the_units_of_v(proxy, records):
+    times = np.arange(24) / 8
+    scored = proxy.score(records, times, ("square moves",))
+    np.testing.assert_allclose(scored.degraded(range(24)), scored.scores, atol=1e-6)
+    frozen = scored.degraded([0] * 24)
+    assert frozen.max() < 0.01  # nothing happens; in units of its own range, noise would reach 1
+    assert scored.degraded([*range(9), *[8] * 7, *range(16, 24)])[9:16].max() > 0.5  # the square is elsewhere afterwards
 
 
 def test_proxy_describes_frame_by_frame(proxy, records):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from videoperceiver.data.keyframes import Located, locate
+from videoperceiver.data.locate import Located, locate
 from videoperceiver.data.pixels import content_hash
 from videoperceiver.errors import SampleError
 from videoperceiver.scoring.keywords import KeywordExtractor
-from videoperceiver.scoring.relevance import RelevanceScorer
+from videoperceiver.scoring.relevance import RelevanceScorer, Scored
 from videoperceiver.stages import DataConfig
 from videoperceiver.types import Clip, Sample, Span
 from videoperceiver.video.keyframes import from_spans
@@ -61,15 +61,15 @@ class Preparation:
         share = None
         if not sample.t_s:
             clip, share = self._sparsify(sample, path, clip, keywords)
-        scores = self.scorer(clip.frames, keywords, clip.t_s)  # (T,)
-        found = self._locate(scores, clip.t_s, sample.spans, sample.seed)
+        scored = self._score(clip, keywords)
+        found = self._locate(scored, sample.spans, sample.seed)
         return replace(
             sample,
             video=f"media/{sample.video}",
             sha256=sample.sha256 or content_hash(path),
             t_s=tuple(clip.t_s.tolist()),
             keywords=tuple(keywords),
-            scores=tuple(scores.tolist()),
+            scores=tuple(scored.scores.tolist()),
             keyframes_idx=tuple(found.keyframes_idx.tolist()),
             degradation=found.degradation,
             event_share=share or self._share(clip.t_s, sample.spans),
@@ -81,12 +81,16 @@ class Preparation:
         texts = [text for text in texts if text.strip()]
         return tuple(dict.fromkeys(keyword for found in self.extract(texts) for keyword in found)) if texts else ()
 
-    def _locate(self, scores: np.ndarray, t_s: np.ndarray, spans: Sequence[Span], seed: int) -> Located:
+    def _score(self, clip: Clip, keywords: Sequence[str]) -> Scored:
+        return self.scorer.score(self.scorer.describe(clip.frames), clip.t_s, keywords)
+
+    def _locate(self, scored: Scored, spans: Sequence[Span], seed: int) -> Located:
         config = self.config
         return locate(
-            scores,
-            t_s,
+            scored.scores,
+            scored.t_s,
             spans=spans,
+            rescore=scored.degraded,
             operator=config.operator,
             seed=seed,
             prominence=config.prominence,
@@ -99,7 +103,7 @@ class Preparation:
         """The clip read again at the times that make its events rare; events are the annotated spans, or else the runs found at the base rate."""
         events = list(sample.spans)
         if not events:
-            found = self._locate(self.scorer(clip.frames, keywords, clip.t_s), clip.t_s, (), sample.seed)
+            found = self._locate(self._score(clip, keywords), (), sample.seed)
             events = [Span(float(clip.t_s[run.start]), float(clip.t_s[run.stop - 1])) for run in found.runs]
         t_s, before, after = sparse_times(
             frame_times(path, frame_fps=sample.frame_fps),

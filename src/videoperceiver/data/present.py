@@ -41,8 +41,8 @@ def as_lines(found: KeyframeAnalysis) -> list[str]:
         shown = "a blank frame" if part.from_s is None else f"the frame of {words.moment(part.from_s)} s"
         lines.append(f"V' ({found.degradation.operator}): {words.moment(part.start_s)} to {words.moment(part.end_s)} s shows {shown}.")
     if found.degradation.removed is not None:
-        verdict = "show no event any more" if found.degradation.removed else "STILL SHOW the event"
-        lines.append(f"The replaced frames {verdict}: the largest relevance left in them is {found.degradation.residual:.3g}.")
+        verdict = "has no event there any more" if found.degradation.removed else "STILL SHOWS that something happens there"
+        lines.append(f"V', scored anew, {verdict}: its replaced frames reach {found.degradation.residual:.3g}, those of V {max(found.scores):.3g}.")
     return lines
 
 

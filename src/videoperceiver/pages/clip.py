@@ -57,5 +57,5 @@ def describe_degradation(clip: ClipFigure) -> str:
     if clip.removed is None:
         return text
     if clip.removed:
-        return f"{text} The residual check holds: little of the keywords’ relevance is left there."
-    return f"{text} The residual check fails: the replaced frames are still relevant to the keywords, so part of the event may remain."
+        return f"{text} The residual check holds: scored anew, V′ has little relevance left where frames were replaced."
+    return f"{text} The residual check fails: scored anew, V′ is still relevant there. Part of the event remains, or its outcome shows as a jump."

@@ -65,14 +65,20 @@ class ProxyRelevance(RelevanceScorer):
             records["local"][part], records["tags"][part] = local, tags
         return records
 
-    def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
-        """(T,) in 0..1: how much happens, as shares of the clip's ranges, scaled by the fit of the frame's scene to the keywords."""
-        curves = (*_pixel_changes(description["grey"]), _local_change(description["local"], t_s), _novelty(description["local"], t_s))
-        activity = np.mean([_share_of_range(smooth(curve, t_s, SMOOTHING_S)) for curve in curves], axis=0)
+    def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str], *, like: np.ndarray | None = None) -> np.ndarray:
+        """(T,) how much happens, as shares of the ranges of the clip `like` (0..1 for that clip), scaled by the fit of the frame's scene to the keywords."""
+        curves = _curves(description, t_s)
+        units = curves if like is None else _curves(like, t_s)
+        activity = np.mean([_share_of_range(curve, of) for curve, of in zip(curves, units, strict=True)], axis=0)
         if keywords:
-            fit = _over_scenes(self._fit(description, keywords), description["tags"], t_s)
-            activity *= np.exp((fit - fit.max()) / _TEMPERATURE)
+            fit = self._scene_fit(description, t_s, keywords)
+            best = fit if like is None else self._scene_fit(like, t_s, keywords)
+            activity *= np.exp((fit - best.max()) / _TEMPERATURE)
         return activity.astype(np.float32)
+
+    def _scene_fit(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
+        """(T,) fit of each frame's scene to the keywords."""
+        return _over_scenes(self._fit(description, keywords), description["tags"], t_s)
 
     def _look(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         import torch
@@ -113,6 +119,12 @@ def _body(network: Any, pixels: "torch.Tensor") -> "torch.Tensor":
     for block in network._blocks:
         hidden = block(hidden)
     return hidden
+
+
+def _curves(description: np.ndarray, t_s: np.ndarray) -> list[np.ndarray]:
+    """Four smoothed curves (T,) of how much happens."""
+    curves = (*_pixel_changes(description["grey"]), _local_change(description["local"], t_s), _novelty(description["local"], t_s))
+    return [smooth(curve, t_s, SMOOTHING_S) for curve in curves]
 
 
 def _pixel_changes(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -164,9 +176,10 @@ def _over_scenes(fit: np.ndarray, tags: np.ndarray, t_s: np.ndarray) -> np.ndarr
     return (totals[last] - totals[first]) / (last - first)
 
 
-def _share_of_range(curve: np.ndarray) -> np.ndarray:
-    spread = np.ptp(curve)
-    return (curve - curve.min()) / spread if spread > 0 else np.zeros_like(curve)
+def _share_of_range(curve: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """The curve in units of the range of another."""
+    spread = np.ptp(of)
+    return (curve - of.min()) / spread if spread > 0 else np.zeros_like(curve)
 
 
 def _standard(values: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Relevance of each frame to the keywords (paper 3.1, eq. 1), behind one protocol.
 
 A scorer works in two steps. `describe` turns frames into a small record each, frame by frame, so that it can be fed a batch at a time while the
-decoder runs ahead. `relate` turns the records of a clip into scores. Relevance belongs to the frame of V: V' shows frames of V, so its scores are
-`degraded(scores, source_idx)` and need no second pass.
+decoder runs ahead. `relate` turns the records of a clip into scores. V' shows frames of V, so its records are those of V in another order: it is scored
+anew from them (`Scored.degraded`), without being decoded or described again. Its scores are not V's in another order: a scorer that looks at change finds
+none in a frame that is held.
 
 Backends: "motion" (frame difference; ignores the text), "proxy" (the embedded default, see `scoring/proxy.py`), and the vision-language models
 "clip", "siglip2", "blip2" (the paper's) by model id or local path (`scoring/vision_language.py`).
@@ -10,12 +11,13 @@ Backends: "motion" (frame difference; ignores the text), "proxy" (the embedded d
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from videoperceiver.errors import ConfigError
-from videoperceiver.types import BLANK
+from videoperceiver.types import BLANK, BLANK_LEVEL
 
 BACKENDS = ("motion", "proxy", "clip", "siglip2", "blip2")
 GREY_SIZE = (36, 48)
@@ -49,22 +51,55 @@ class RelevanceScorer(ABC):
         """
 
     @abstractmethod
-    def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
+    def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str], *, like: np.ndarray | None = None) -> np.ndarray:
         """Scores of a clip.
 
         Args:
             description: (T, ...) records of its frames, in order.
             t_s: (T,) times, seconds.
             keywords: event phrases.
+            like: (T, ...) records of the clip in whose units to score, where scores are shares of a clip's own ranges; None is this clip.
 
         Returns:
             (T,) float32, higher = more relevant.
         """
 
+    def score(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str]) -> "Scored":
+        """A clip's scores together with what it takes to score its V'; arguments as in `relate`."""
+        return Scored(self, description, np.asarray(t_s), tuple(keywords), self.relate(description, t_s, keywords))
+
     def __call__(self, frames: np.ndarray, keywords: Sequence[str], t_s: np.ndarray | None = None) -> np.ndarray:
         """(T,) float32 scores of a clip in memory, (T, H, W, 3) uint8; without times, 8 frames a second are assumed."""
         times_s = np.arange(len(frames)) / _ASSUMED_FPS if t_s is None else np.asarray(t_s)
         return self.relate(self.describe(frames), times_s, keywords)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A clip that was scored.
+
+    Attributes:
+        scorer: by whom.
+        records: (T, ...) of its frames.
+        t_s: (T,) times, seconds.
+        keywords: event phrases.
+        scores: (T,) float32 relevance.
+    """
+
+    scorer: RelevanceScorer
+    records: np.ndarray
+    t_s: np.ndarray
+    keywords: tuple[str, ...]
+    scores: np.ndarray
+
+    def degraded(self, source_idx: Sequence[int]) -> np.ndarray:
+        """(T,) relevance of V', whose frame i shows frame source_idx[i] of V, in the units of V's scores."""
+        index = np.asarray(source_idx)
+        records = self.records[np.maximum(index, 0)]
+        if (index == BLANK).any():
+            side = self.scorer.size_px
+            records[index == BLANK] = self.scorer.describe(np.full((1, side, side, 3), BLANK_LEVEL, np.uint8))[0]
+        return self.scorer.relate(records, self.t_s, self.keywords, like=self.records)
 
 
 def load_relevance(name: str = "proxy", **options: Any) -> RelevanceScorer:
@@ -102,7 +137,7 @@ class MotionRelevance(RelevanceScorer):
         """(n, 36, 48) uint8 grey pictures."""
         return shrink_grey(frames)
 
-    def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
+    def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str], *, like: np.ndarray | None = None) -> np.ndarray:
         """(T,) share of the grey scale by which the picture changes from frame to frame."""
         return motion(description, t_s).astype(np.float32)
 
@@ -134,9 +169,3 @@ def smooth(curve: np.ndarray, t_s: np.ndarray, width_s: float) -> np.ndarray:
 def frames_in(duration_s: float, t_s: np.ndarray) -> float:
     """How many of the clip's typical frame intervals fit into a duration."""
     return duration_s / float(np.median(np.diff(t_s))) if len(t_s) > 1 else 1.0
-
-
-def degraded(scores: np.ndarray, source_idx: Sequence[int]) -> np.ndarray:
-    """(T,) scores of V': those of the frames of V (T,) that it shows; a blank frame, which shows nothing, takes the lowest."""
-    index = np.asarray(source_idx)
-    return np.where(index == BLANK, scores.min(), scores[index])

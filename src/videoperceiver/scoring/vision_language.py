@@ -55,7 +55,7 @@ class VisionLanguageRelevance(RelevanceScorer):
                 vectors.append(_unit(self._image_vectors(images)))
         return np.concatenate(vectors).astype(np.float16)
 
-    def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
+    def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str], *, like: np.ndarray | None = None) -> np.ndarray:
         """(T,) float32 cosine in -1..1; of the best query where a frame has several."""
         mean = self._text_vectors(list(keywords)).mean(0)  # (D,)
         return (description.astype(np.float32) @ (mean / np.linalg.norm(mean))).max(axis=1)  # (T, Q) -> (T,)
