@@ -14,6 +14,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
+
 from videoperceiver.errors import ConfigError, RunError, VideoPerceiverError
 from videoperceiver.lab import rows
 from videoperceiver.lab.arms import Unit, arm_folder, missing_tests, model_folder, read_row, run_unit
@@ -104,11 +106,14 @@ def _run(config: StudyConfig, unit: Unit) -> None:
 
 
 def _quiet() -> None:
-    """One bar on the terminal is enough, and one thread a process makes results repeatable; errors still reach the parent."""
-    import torch
-
-    torch.set_num_threads(1)
+    """One bar on the terminal is enough; errors still reach the parent."""
+    _one_thread()
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+
+
+def _one_thread() -> None:
+    """Sums in another order have other last bits: every unit runs on one thread."""
+    torch.set_num_threads(1)
 
 
 def finished(config: StudyConfig) -> list[Row]:
@@ -149,8 +154,8 @@ def check(config: StudyConfig, arm: str, seed: int, kept: Row | None = None) -> 
             target = model_folder(again, start)
             target.parent.mkdir(parents=True)
             target.symlink_to(model_folder(config, start).resolve())
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_quiet) as pool:
-            pool.submit(_run, again, unit).result()
+        _one_thread()
+        _run(again, unit)
         new = read_row(again, unit)
     assert new is not None
     differing = [name for name in ("steps", "weights", "questions", "last") if getattr(new, name) != getattr(row, name)]

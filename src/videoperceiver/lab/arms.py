@@ -26,6 +26,8 @@ from videoperceiver.training import grpo, sft
 
 STAGES: dict[str, tuple[type, Callable[[Any], Run]]] = {"sft": (SftConfig, sft.run), "grpo": (GrpoConfig, grpo.run)}
 TRAINED, ROW = "trained.json", "row.json"
+LAST = ("loss", "ce", "contrastive", "vv", "tv", "vt", "t2v_r1", "text_prefers_v", "cos_v_degraded", "uniform", "joint", "q", "q_degraded", "refeed_rate")
+"""Scalars of the last step that a row keeps: what was learned, nothing about the machine."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def run_unit(config: StudyConfig, unit: Unit) -> None:
     run = Run.open_or_create(folder, _identity(config, unit), stage="lab")
     trained = folder / TRAINED
     if not trained.exists():
-        run.write_json(TRAINED, {} if unit.arm == BACKBONE else _train(config, unit))
+        run.write_json(TRAINED, {} if unit.arm == BACKBONE else train(config, unit))
     began = time.process_time()
     before = read_row(config, unit)
     questions, static = (before.questions, before.static) if before else ((), ())
@@ -133,7 +135,7 @@ def _identity(config: StudyConfig, unit: Unit) -> ArmRun:
     return ArmRun(unit.arm, unit.seed, arm.stage, arm.recipe, arm.data, start, dict(arm.set))
 
 
-def _train(config: StudyConfig, unit: Unit) -> dict[str, Any]:
+def train(config: StudyConfig, unit: Unit) -> dict[str, Any]:
     """Runs the arm's stage from its beginning: processor seconds of half a run would be no cost."""
     arm, folder = config.arms[unit.arm], arm_folder(config, unit) / "train"
     shutil.rmtree(folder, ignore_errors=True)
@@ -145,7 +147,7 @@ def _train(config: StudyConfig, unit: Unit) -> dict[str, Any]:
     done = stage(load(cls, worlds.recipe(arm.recipe), worlds.overrides(fields)))
     cpu_s = time.process_time() - began
     metrics = done.metrics()
-    last = {name: round(value, 6) for name, value in metrics[-1].items() if isinstance(value, float) and not name.endswith("_s")}
+    last = {name: round(value, 6) for name, value in metrics[-1].items() if name.partition("/")[2] in LAST and value is not None}
     return {"cpu_s": cpu_s, "steps": len(metrics), "start_weights": weights_hash(start), "last": last}
 
 

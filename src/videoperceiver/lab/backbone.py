@@ -47,11 +47,12 @@ INTERNVL_TOKENS = {"start_image_token": "<img>", "end_image_token": "</img>", "c
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
     "{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}"
-    "{% if part.type == 'video' %}@VIDEO@{% elif part.type == 'text' %}{{ part.text }}{% endif %}"
+    "{% if part.type == 'video' %}@VIDEO@{% elif part.type == 'image' %}@IMAGE@{% elif part.type == 'text' %}{{ part.text }}{% endif %}"
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 QWEN_VIDEO = "<|vision_start|><|video_pad|><|vision_end|>"
+QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 FAMILIES = ("qwen2_5_vl", "qwen3_vl", "internvl")
 LONGEST_TIMESTAMP_S = 60
 
@@ -197,7 +198,7 @@ def _qwen_processor(processor_class: Any, video_class: Any, tokenizer: Tokens, p
         image_processor=Qwen2VLImageProcessor(**sizes, size=area),
         tokenizer=tokenizer,
         video_processor=video_class(**sizes, size=area, do_sample_frames=False, cap_pixels_per_frame=False),
-        chat_template=CHAT_TEMPLATE.replace("@VIDEO@", QWEN_VIDEO),
+        chat_template=CHAT_TEMPLATE.replace("@VIDEO@", QWEN_VIDEO).replace("@IMAGE@", QWEN_IMAGE),
     )
 
 
@@ -218,6 +219,6 @@ def _internvl(tokenizer: Tokens, text: Spec, width: int, depth: int) -> Built:
         tokenizer=tokenizer,
         video_processor=InternVLVideoProcessor(size=size),
         image_seq_length=4,
-        chat_template=CHAT_TEMPLATE.replace("@VIDEO@", "<video>"),
+        chat_template=CHAT_TEMPLATE.replace("@VIDEO@", "<video>").replace("@IMAGE@", "<IMG_CONTEXT>"),
     )
     return InternVLForConditionalGeneration(config), processor

@@ -67,11 +67,16 @@ def manifest_path(folder: Path, name: str) -> Path:
 
 
 def render_sets(folder: Path, sets: Sets, num_workers: int) -> None:
-    """Renders every missing set as H.264 files, set by set in parallel processes; a finished set has its samples.parquet."""
-    missing = {name: arguments for name, arguments in sets.items() if not samples_path(folder, name).exists()}
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool, stage_progress("render clips", len(missing)) as advance:
-        for done in as_completed(pool.submit(_render, folder / "rendered" / name, dict(arguments)) for name, arguments in missing.items()):
-            advance(done.result())
+    """Renders every missing set as H.264 files, set by set, in parallel processes if more than one is allowed; a finished set has its samples.parquet."""
+    missing = {name: dict(arguments) for name, arguments in sets.items() if not samples_path(folder, name).exists()}
+    with stage_progress("render clips", len(missing)) as advance:
+        if num_workers == 1:
+            for name, arguments in missing.items():
+                advance(_render(folder / "rendered" / name, arguments))
+            return
+        with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+            for done in as_completed(pool.submit(_render, folder / "rendered" / name, arguments) for name, arguments in missing.items()):
+                advance(done.result())
 
 
 def _render(folder: Path, arguments: dict[str, Any]) -> str:
