@@ -83,8 +83,8 @@ class Remote:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=max(0.001, end - time.monotonic()))
         try:
             connection.request(method, path, body, {"Authorization": f"Bearer {token}"} if token else {})
-            response = connection.getresponse()
-            answer = self._read(response, connection.sock, end)
+            with connection.getresponse() as response:
+                answer = self._read(response, connection.sock, end)
         finally:
             connection.close()
         if response.status != 200:
