@@ -1,12 +1,11 @@
 """Two processes that believe torchrun started them: forked, because importing torch anew is what takes time."""
 
+import logging
 import multiprocessing as mp
 import os
 import socket
 import sys
-import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -30,18 +29,11 @@ def start(work: Callable[[int], object], log: Path, size: int = 2) -> list[mp.pr
 def _be(rank: int, size: int, port: int, work: Callable[[int], object], log: Path) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    with log.with_name(f"{log.name}-{rank}").open("w", buffering=1) as file:
-        os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
-        sys.stdout, sys.stderr = file, file
-        status = 1
-        with suppress(SystemExit):
-            try:
-                work(rank)
-                status = 0
-            except BaseException:
-                traceback.print_exc(file=file)
-        file.flush()
-        os._exit(status)
+    file = log.with_name(f"{log.name}-{rank}").open("w", buffering=1)
+    os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
+    sys.stdout, sys.stderr = file, file
+    logging.getLogger().handlers = [logging.StreamHandler(file)]  # in place of pytest's
+    work(rank)  # multiprocessing prints what it raises
 
 
 def finish(processes: list[mp.process.BaseProcess], log: Path, timeout_s: float = 120) -> list[str]:

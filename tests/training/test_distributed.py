@@ -11,6 +11,7 @@ from tests.training import ranks
 from tests.training.recipe import RECIPE
 
 from videoperceiver.config import load
+from videoperceiver.errors import RunError
 from videoperceiver.runs import Run
 from videoperceiver.stages import SftConfig
 from videoperceiver.training import sft
@@ -70,3 +71,58 @@ def test_two_processes_equal_one(alone, spread, strategy):
     assert expected.keys() == got.keys()
     for name, weight in expected.items():
         torch.testing.assert_close(got[name], weight, rtol=0, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def endless(rank, folder, config):
+    """Trains for ever; says so after the first step, then rank 1 does what the test asked for."""
+    step = sft.Trainer.step
+
+    def told(self, number):
+        metrics = step(self, number)
+        (folder / f"pid-{rank}").write_text(str(os.getpid()))
+        return metrics
+
+    sft.Trainer.step = told
+    sft.run(config)
+
+
+def wait_for(path, timeout_s=60):
+    until = time.monotonic() + timeout_s
+    while not path.exists() or not path.read_text():
+        assert time.monotonic() < until, f"{path} did not come"
+        time.sleep(0.05)
+    return int(path.read_text())
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_rank_that_dies_is_named_and_the_other_stops_within_a_minute(tiny_model, rendered, tmp_path, how, monkeypatch):
+    monkeypatch.setattr("videoperceiver.training.world.SILENCE_S", 3.0)
+    config = config_of(tiny_model, rendered, tmp_path / "run", "steps=100000")
+    processes = ranks.start(lambda rank: endless(rank, tmp_path, config), tmp_path / "said")
+    victim = wait_for(tmp_path / "pid-1")
+    os.kill(victim, how)
+    began = time.monotonic()
+    processes[0].join(60)
+    took_s = time.monotonic() - began
+    os.kill(victim, signal.SIGKILL)
+    assert processes[0].exitcode == 1
+    assert took_s < 45
+    said = (tmp_path / "said-0").read_text()
+    assert f"rank 1 (process {victim} on " in said
+    assert ("died without a word" if how == signal.SIGKILL else "gave no sign of life for 3 s") in said
+    assert "the same command continues it from the last checkpoint" in said
+    assert Run.open(tmp_path / "run").status == "interrupted"
+
+
+def test_what_stops_one_rank_is_said_by_the_other(tiny_model, rendered, tmp_path):
+    def work(rank):
+        if rank == 1:
+            sft.Trainer.step = lambda self, number: (_ for _ in ()).throw(RunError("the loss of step 0 is nan; samples: clip-b"))
+        sft.run(config_of(tiny_model, rendered, tmp_path / "run"))
+
+    processes = ranks.start(work, tmp_path / "said")
+    for process in processes:
+        process.join(60)
+    said = (tmp_path / "said-0").read_text()
+    assert "RunError: rank 1 (process" in said
+    assert "stopped: the loss of step 0 is nan; samples: clip-b" in said

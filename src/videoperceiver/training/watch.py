@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
@@ -32,8 +33,7 @@ class Watch:
     def __init__(self, store: dist.Store, rank: int, size: int, silence_s: float):
         self._store, self._rank, self._silence_s = store.clone(), rank, silence_s
         self._others = [other for other in range(size) if other != rank]
-        self._beat, self._end = 0, ""
-        self._found = ""
+        self._beat, self._found, self._machine = 0, "", _machine()
         self._known, self._over = threading.Event(), threading.Event()
         self._heard: dict[int, tuple[int, float]] = {}
         self._wake, self._woken = self._pipe()
@@ -93,7 +93,7 @@ class Watch:
 
     def _say(self, end: str | None) -> None:
         self._beat += 1
-        sign = {"beat": self._beat, "end": end, "host": socket.gethostname(), "pid": os.getpid()}
+        sign = {"beat": self._beat, "end": end, "host": socket.gethostname(), "machine": self._machine, "pid": os.getpid()}
         self._store.set(f"rank/{self._rank}", json.dumps(sign))
 
     def _signs(self) -> dict[int, dict[str, Any]]:
@@ -111,7 +111,7 @@ class Watch:
         who = f"rank {other} (process {sign['pid']} on {sign['host']})"
         if sign["end"] is not None:
             return f"{who} stopped: {sign['end']}" if sign["end"] else ""
-        if sign["host"] == socket.gethostname() and _is_gone(sign["pid"]):
+        if self._machine and sign["machine"] == self._machine and _is_gone(sign["pid"]):
             return f"{who} died without a word: it was killed, or ran out of memory"
         beat, since = self._heard.get(other, (-1, 0.0))
         if beat != sign["beat"]:
@@ -134,11 +134,18 @@ class Watch:
         return bool(ready) and signal.SIGTERM in os.read(self._wake, 64)
 
 
-def _is_gone(pid: int) -> bool:
+def _machine() -> str:
+    """What processes share that can see each other's ids: the kernel and its table of processes (containers may share a host's name); "" where unknown."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether a process of this machine has ended, its parent having noticed or not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except (FileNotFoundError, ProcessLookupError):
         return True
-    except PermissionError:
-        return False
-    return False
+    return state in ("Z", "X")

@@ -24,6 +24,9 @@ from videoperceiver.training.watch import Watch
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+SILENCE_S = 20.0
+"""A rank without a sign of life for so long counts as dead."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -89,13 +92,10 @@ ALONE = World()
 
 
 @contextmanager
-def joined(silence_s: float = 20.0) -> Iterator[World]:
+def joined() -> Iterator[World]:
     """Joins the ranks that torchrun started (RANK, WORLD_SIZE, MASTER_ADDR, ..), or stands alone where there are none.
 
     Leaving it with an error tells the other ranks what happened; a rank that dies without a word is named by the others.
-
-    Args:
-        silence_s: a rank without a sign of life for so long counts as dead.
 
     Raises:
         RunError: another rank stopped; names it.
@@ -107,7 +107,7 @@ def joined(silence_s: float = 20.0) -> Iterator[World]:
     rank, device = int(os.environ["RANK"]), _device(int(os.environ.get("LOCAL_RANK", "0")))
     store, _, _ = next(iter(rendezvous("env://", rank, size)))
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", store=dist.PrefixStore("group", store), rank=rank, world_size=size)
-    watch = Watch(dist.PrefixStore("watch", store), rank, size, silence_s)
+    watch = Watch(dist.PrefixStore("watch", store), rank, size, SILENCE_S)
     world = World(rank, size, device)
     world.barrier()  # every rank has said that it lives before any is watched
     watch.start()
@@ -116,7 +116,7 @@ def joined(silence_s: float = 20.0) -> Iterator[World]:
         world.barrier()
         watch.leave("")
     except BaseException as error:
-        if _is_collective(error) and (verdict := watch.verdict(silence_s + 10)):
+        if _is_collective(error) and (verdict := watch.verdict(SILENCE_S + 10)):
             watch.leave("")
             raise RunError(verdict) from error
         watch.leave(str(error) if isinstance(error, VideoPerceiverError) else f"{type(error).__name__}: {error}")
