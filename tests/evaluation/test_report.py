@@ -66,7 +66,7 @@ class Tags(HTMLParser):
 
 def test_one_evaluation_becomes_three_files_that_agree(tmp_path):
     report = build_report([evaluation(tmp_path / "run", 15)], tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json", "report.md"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json", "report.md", "report.tex"]
     assert scores(report, "All questions") == {("run", "", "full"): 0.75, ("run", "", "degraded"): 0.0}
     saved = json.loads((tmp_path / "out" / "report.json").read_text())
     assert saved["tables"][0]["scores"][0]["value"] == 0.75

@@ -7,7 +7,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from videoperceiver.pages import ScoreTable
     from videoperceiver.runs import Run
+
+
+def score_table(table: "ScoreTable") -> "Table":
+    """A table of accuracies in percent, the first column with its intervals, for the terminal."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from videoperceiver.pages import words
+
+    found = {(score.model, score.slice, score.condition): score.estimate for score in table.scores}
+    heads = [f"{column.group} {column.heading}".strip() for column in table.columns]
+    shown = Table(title=escape(table.title), title_justify="left", box=None, pad_edge=False)
+    shown.add_column(table.corner, overflow="fold")
+    for i, head in enumerate(heads):
+        shown.add_column(escape(head), justify="right", no_wrap=i == 0)
+    for row in table.rows:
+        cells = []
+        for i, column in enumerate(table.columns):
+            value = found.get((row.name, column.slice, column.condition))
+            span = words.interval(value) if value and i == 0 else ""  # a terminal has room for one; the page and report.json have them all
+            cells.append(words.MISSING if value is None or not words.known(value.value) else f"{100 * value.value:.1f}" + (f" ({span})" if span else ""))
+        shown.add_row(escape(words.clean(row.name)), *cells)
+    return shown
 
 
 def summary(run: "Run") -> None:
@@ -30,7 +54,7 @@ def summary(run: "Run") -> None:
         table.add_row("rejected samples", f"{len(rejects)}, with reasons in rejects.jsonl")
     console = Console()
     console.print(table)
-    if compared := comparison(run):
+    if compared := comparison(run) or benchmark(run):
         console.print(compared)
     console.print(f"run folder {run.folder}", markup=False, highlight=False, soft_wrap=True)
 
@@ -62,6 +86,25 @@ def comparison(run: "Run") -> "Table | None":
     for model in dict.fromkeys(cell["model"] for cell in cells):
         values = {(cell["condition"], cell["slice"]): cell["value"] for cell in cells if cell["model"] == model}
         table.add_row(model, *("not measured" if values.get(column) is None else f"{100 * values[column]:.1f}" for column in columns))
+    return table
+
+
+def benchmark(run: "Run") -> "Table | None":
+    """A benchmark's columns in %, a row a condition and scorer, with what a reader must know; None for other runs."""
+    from rich.table import Table
+
+    path = run.folder / "result.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not isinstance(found.get("table"), dict) or "benchmark" not in found:
+        return None
+    kinds = {"": found["table"], " (official scorer)": found.get("official_table", {})}
+    rows = {f"{condition}{kind}": cells for kind, tables in kinds.items() for condition, cells in tables.items()}
+    about = [f"{found['benchmark']['name']}, protocol {found['protocol']['digest']}", *found["deviations"]]
+    about += [f"{found['not_asked']} questions not asked: their videos are missing"] if found["not_asked"] else []
+    about += ["not the complete release"] if found["miscounts"] else []
+    table = Table("in %", *next(iter(rows.values())), title="; ".join(about), title_justify="left", box=None, pad_edge=False)
+    for name, cells in rows.items():
+        table.add_row(name, *("not measured" if cell["value"] is None else f"{100 * cell['value']:.1f}" for cell in cells.values()))
     return table
 
 

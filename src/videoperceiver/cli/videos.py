@@ -14,6 +14,7 @@ from videoperceiver.cli.stages import data
 if TYPE_CHECKING:
     from videoperceiver.data.keyframes import KeyframeAnalysis
 
+MAX_TABLES = 6  # in the terminal; the page has them all
 Video = Annotated[Path, typer.Argument(help="A video file, or a folder of numbered images.", show_default=False)]
 Text = Annotated[str, typer.Option(help="What happens, in words; its event phrases become the keywords.", show_default=False)]
 Keyword = Annotated[list[str] | None, typer.Option(help="An event phrase, in place of --text; may be repeated.", show_default=False)]
@@ -45,7 +46,8 @@ def data_check(
             advance(f"{sum(v.problem is not None for v in verdicts)} bad")
     good, bad = [v for v in verdicts if v.problem is None], [v for v in verdicts if v.problem is not None]
     for verdict in good:
-        typer.echo(f"ok   {verdict.name}: {verdict.num_frames} frames, {verdict.start_s:.2f} to {verdict.end_s:.2f} s")
+        assumed = f" (times are assumed: {verdict.assumed})" if verdict.assumed else ""
+        typer.echo(f"ok   {verdict.name}: {verdict.num_frames} frames, {verdict.start_s:.2f} to {verdict.end_s:.2f} s{assumed}")
     for verdict in bad:
         typer.echo(f"BAD  {verdict.name}: {verdict.problem}")
     aside = f"; files that are no videos, left aside: {num_other}" if num_other else ""
@@ -152,15 +154,20 @@ def _show(found: "KeyframeAnalysis", as_json: bool, *closing: str) -> None:
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; the first evaluation is the one compared with.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of report.html, report.md and report.json.")] = Path("report"),
+    out: Annotated[Path, typer.Option(help="Folder of report.html, report.md, report.json and report.tex.")] = Path("report"),
     manifest: Annotated[Path | None, typer.Option(help="Manifest of the questions, for filmstrips beside wrong answers.", show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Compare evaluations whose protocols differ.")] = False,
 ) -> None:
     """One page over run folders: what they measured, how they differ, what they got wrong."""
-    from videoperceiver.evaluation.figures import manifest_figures
+    from rich.console import Console
+
+    from videoperceiver.cli.summary import score_table
+    from videoperceiver.evaluation.figures import manifest_figures, run_figures
     from videoperceiver.evaluation.report import build_report
 
-    found = build_report(runs, out, frames=manifest_figures(manifest) if manifest else None, force=force)
+    found = build_report(runs, out, frames=manifest_figures(manifest) if manifest else run_figures(runs), force=force)
+    for table in found.tables[:MAX_TABLES]:
+        Console().print(score_table(table))
     for sentence in found.sentences:
         typer.echo(sentence)
     typer.echo(f"report {out / 'report.html'}")

@@ -6,7 +6,7 @@ report = build_report(["runs/plain", "runs/stage1"], "report")     # report.html
 import dataclasses
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -14,8 +14,13 @@ from typing import Any
 
 from videoperceiver.errors import ConfigError, RunError, VideoReadError
 from videoperceiver.evaluation import metrics
+from videoperceiver.evaluation.ablations import ablation_tables
+from videoperceiver.evaluation.bench_tables import benchmark_of, benchmark_tables
+from videoperceiver.evaluation.benchmarks import BENCHMARKS
+from videoperceiver.evaluation.latex import latex_rows
 from videoperceiver.evaluation.saved import SavedRun, read_saved
-from videoperceiver.evaluation.tables import ALL, CONDITIONS, accuracy_tables, differences_between, evidence
+from videoperceiver.evaluation.tables import ALL, OVERALL, accuracy_tables, differences_between, evidence
+from videoperceiver.evaluation.words import CONDITIONS
 from videoperceiver.pages import (
     Answer,
     AnsweredQuestion,
@@ -38,7 +43,7 @@ FrameLookup = Callable[[str], ClipFigure | None]
 """Sample id -> its clip as a figure, None where its frames are not at hand. May raise VideoReadError."""
 
 STAGES = {"sft": "Stage 1", "grpo": "Stage 2", "data": "Stage 0", "evaluate": "Evaluation"}
-PROTOCOL = ("split", "max_new_tokens", "model.max_pixels")
+PROTOCOL = ("split", "max_new_tokens", "model.max_pixels", "benchmark.name")
 """Config fields of an evaluation that must agree for two runs to be compared."""
 MAX_SERIES = 4
 INTERVALS = (
@@ -49,7 +54,7 @@ INTERVALS = (
 def build_report(
     run_folders: Sequence[str | Path], out: str | Path, *, frames: FrameLookup | None = None, max_mistakes: int = 8, force: bool = False
 ) -> RunsReport:
-    """Read runs and write report.html, report.md and report.json.
+    """Read runs and write report.html, report.md, report.json and report.tex.
 
     Args:
         run_folders: of any stages; the first evaluation is what the others are compared with.
@@ -76,6 +81,7 @@ def build_report(
         "report.html": runs_page(report, title=title),
         "report.md": runs_markdown(report, title=title),
         "report.json": json.dumps(as_json(report, runs), indent=2) + "\n",
+        "report.tex": latex_rows(report.tables),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,8 +95,13 @@ def build_report(
 def assemble(runs: Sequence[SavedRun], *, frames: FrameLookup | None, max_mistakes: int) -> RunsReport:
     """The report's contents, before any page."""
     evaluations = [run for run in runs if run.predictions]
-    tables = accuracy_tables(evaluations)
-    compared = [(f"{run.name} minus {evaluations[0].name}, on V", differences_between(evaluations[0], run)) for run in evaluations[1:]]
+    groups = _groups(evaluations)
+    tables, compared = ablation_tables(evaluations), []
+    for key, members in groups.items():
+        tables += benchmark_tables(members) if key else []
+        prefix = f"{_name(key)}: " if len(groups) > 1 else ""
+        tables += [dataclasses.replace(table, title=f"{prefix}{table.title}") for table in accuracy_tables(members)]
+        compared += [(f"{prefix}{run.name} minus {members[0].name}, on V", differences_between(members[0], run)) for run in members[1:]]
     rests = ("What the answers rest on: accuracy on V minus accuracy on something else", evidence(evaluations))
     differences = [(caption, items) for caption, items in [*compared, rests] if items]
     mistakes, unread = _mistakes(evaluations, frames, max_mistakes)
@@ -126,10 +137,23 @@ def _numbers(value: Estimate) -> dict[str, float | int | None]:
     return {key: None if isinstance(number, float) and not math.isfinite(number) else number for key, number in dataclasses.asdict(value).items()}
 
 
+def _groups(evaluations: Sequence[SavedRun]) -> dict[str, list[SavedRun]]:
+    """Evaluations by what they answer: runs on other questions are told beside each other, never compared."""
+    groups: dict[str, list[SavedRun]] = defaultdict(list)
+    for run in evaluations:
+        groups[benchmark_of(run)].append(run)
+    return groups
+
+
+def _name(key: str) -> str:
+    return BENCHMARKS[key].name if key in BENCHMARKS else key or "Manifest"
+
+
 def _require_same_protocol(evaluations: Sequence[SavedRun]) -> None:
-    for first, second in combinations(evaluations, 2):
-        left, right = ({**flat(run.config), "protocol": (run.result or {}).get("protocol")} for run in (first, second))
-        told = [key for key in (*PROTOCOL, "protocol") if left.get(key) is not None and right.get(key) is not None]
+    for first, second in (pair for members in _groups(evaluations).values() for pair in combinations(members, 2)):
+        left, right = ({**flat(run.config), **flat({"protocol": (run.result or {}).get("protocol") or {}})} for run in (first, second))
+        told = [key for key in (*PROTOCOL, *sorted(key for key in left if key.startswith("protocol."))) if left.get(key) != right.get(key)]
+        told = [key for key in told if (key.startswith("protocol.") and key in right) or (left.get(key) is not None and right.get(key) is not None)]
         differing = [key for key in told if left[key] != right[key]]
         if differing:
             what = "; ".join(f"{key} is {left[key]!r} in one and {right[key]!r} in the other" for key in differing)
@@ -167,12 +191,15 @@ def _title(runs: Sequence[SavedRun], report: RunsReport) -> str:
 
 def _sentences(tables: Sequence[ScoreTable], differences: Sequence[tuple[str, Sequence[Difference]]]) -> list[str]:
     text = []
-    overall = {(score.model, score.condition): score.estimate for score in tables[0].scores} if tables else {}
-    for name in dict.fromkeys(name for name, _ in overall):
-        full, degraded = overall.get((name, "full")), overall.get((name, "degraded"))
-        if full and words.known(full.value):
-            on_degraded = f", {words.percent(degraded.value, 1)} on V′" if degraded and words.known(degraded.value) else ""
-            text.append(f"{name} answers {words.percent(full.value, 1)} of {words.plural(full.num or 0, 'scored question')} right on V{on_degraded}.")
+    for table in (table for table in tables if table.title.endswith(OVERALL)):
+        about = table.title.removesuffix(OVERALL).removesuffix(": ")
+        overall = {(score.model, score.condition): score.estimate for score in table.scores}
+        for name in dict.fromkeys(name for name, _ in overall):
+            full, degraded = overall.get((name, "full")), overall.get((name, "degraded"))
+            if full and words.known(full.value):
+                on_degraded = f", {words.percent(degraded.value, 1)} on V′" if degraded and words.known(degraded.value) else ""
+                asked = f"{words.plural(full.num or 0, 'scored question')}{f' of {about}' if about else ''}"
+                text.append(f"{name} answers {words.percent(full.value, 1)} of {asked} right on V{on_degraded}.")
     for caption, items in differences:
         if items[0].label == ALL:
             gap = items[0].estimate
@@ -195,11 +222,11 @@ def _notes(runs: Sequence[SavedRun], evaluations: Sequence[SavedRun]) -> list[st
             notes.append(f"The best constant answer to each family of closed questions would be right {words.percent(floor, 1)} of the time ({run.name}).")
     notes += [f"{run.name} is {run.status}, not finished: its numbers are those of the part done." for run in runs if run.status in ("running", "interrupted")]
     notes += [f"{run.name} lacks {words.listing(run.missing)}: what these would tell is left out here." for run in runs if run.missing]
-    for run in evaluations[1:]:
-        mine, first = (set(_by_key(part)) for part in (run, evaluations[0]))
+    for leader, run in ((members[0], run) for members in _groups(evaluations).values() for run in members[1:]):
+        mine, first = (set(_by_key(part)) for part in (run, leader))
         if mine != first:
             notes.append(
-                f"{run.name} and {evaluations[0].name} share {len(mine & first):,} answers; {len(mine - first):,} and {len(first - mine):,} are in one alone. "
+                f"{run.name} and {leader.name} share {len(mine & first):,} answers; {len(mine - first):,} and {len(first - mine):,} are in one alone. "
                 "Differences use the shared ones, the tables above all of each run."
             )
     return notes

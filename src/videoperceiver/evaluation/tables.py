@@ -18,10 +18,12 @@ from videoperceiver.evaluation.comparison import (
 )
 from videoperceiver.evaluation.saved import SavedRun
 from videoperceiver.evaluation.statistics import holm, permutation_test
+from videoperceiver.evaluation.words import CONDITIONS
 from videoperceiver.pages import Column, Difference, Model, Score, ScoreTable
 
-CONDITIONS = {"full": "V", "degraded": "V′", "shuffled": "V shuffled", "blank": "blank frames", "text": "question alone"}
 ALL = "all questions"
+OVERALL = "All questions"
+"""How the title of the first table ends."""
 Draft = tuple[ScoreTable, list[Cell]]
 """A table and the cells that will be its scores."""
 
@@ -81,7 +83,7 @@ def _filled(drafts: Sequence[Draft]) -> list[ScoreTable]:
 
 def _overall(evaluations: Sequence[SavedRun], rows: Sequence[Model], present: Sequence[str]) -> Draft:
     cells = [accuracy_cell(selected(run.predictions, key), run.name, "", key) for run in evaluations for key in present]
-    return ScoreTable("All questions", rows, [Column("", key, CONDITIONS.get(key, key)) for key in present], ()), cells
+    return ScoreTable(OVERALL, rows, [Column("", key, CONDITIONS.get(key, key)) for key in present], ()), cells
 
 
 def _needed(evaluations: Sequence[SavedRun], rows: Sequence[Model]) -> Draft:
