@@ -31,11 +31,13 @@ class Clip:
         frames: (T, H, W, 3) uint8, RGB.
         t_s: (T,) float64, seconds of the source file, increasing.
         source: path or name, for messages.
+        assumed: what had to be assumed about the times, in words; empty where the file says when its pictures are shown.
     """
 
     frames: np.ndarray
     t_s: np.ndarray
     source: str
+    assumed: str = ""
 
     def __len__(self) -> int:
         return len(self.t_s)

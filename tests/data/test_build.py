@@ -1,11 +1,15 @@
 """Stage 0 over a folder and over a manifest: what lands in the manifest, resume, bad clips, odd captions."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.video.conftest import drawn as numbered
+from tests.video.conftest import encode
+from tests.video.test_times import without_times
 
 from videoperceiver.config import load
 from videoperceiver.data import build, manifest, prepare
@@ -188,3 +192,17 @@ def test_an_operator_of_ones_own_from_a_recipe(folder, tmp_path):
     with pytest.raises(ConfigError, match="has no function 'unwind'"):
         build.run(config_of(folder, tmp_path / "missing", f"operator={own}:unwind"))
     assert not (tmp_path / "missing").exists()  # found out before anything was made
+
+
+def test_assumed_times_are_stated_in_the_sample_s_record(tmp_path, caplog):
+    (tmp_path / "clips").mkdir()
+    whole = encode(tmp_path / "whole.ts", numbered(60), g="20", bf="3")
+    (tmp_path / "clips" / "a.ts").write_bytes(without_times(whole.read_bytes(), 0))
+    shutil.copy(whole, tmp_path / "clips" / "b.ts")
+    run = build.run(config_of(tmp_path / "clips", tmp_path / "out"))
+    assumed, stored = manifest.read(run.folder / "manifest.parquet")
+    assert (assumed.tags, stored.tags) == ({"times": "assumed"}, {})
+    assert json.loads((run.folder / "result.json").read_text())["times_assumed"] == 1
+    assert "a.ts: its times are assumed: it stores no times" in caplog.text
+    verdicts = list(check(candidates(run.folder / "manifest.parquet", fps=4)[0], num_workers=1))
+    assert [bool(verdict.assumed) for verdict in verdicts] == [True, False]

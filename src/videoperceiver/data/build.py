@@ -74,6 +74,7 @@ def summarize(samples: Sequence[Sample], num_rejected: int) -> dict[str, object]
         "event_removed": float(np.mean(checked)) if checked else None,
         "event_share_before": float(shares[:, 0].mean()) if len(shares) else None,
         "event_share_after": float(shares[:, 1].mean()) if len(shares) else None,
+        "times_assumed": sum(s.tags.get("times") == "assumed" for s in samples),
         "frames": sum(len(s.t_s) for s in samples),
     }
 

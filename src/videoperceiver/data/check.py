@@ -40,6 +40,7 @@ class Checked:
         num_frames: frames that will be used.
         start_s: time of the first of them.
         end_s: time of the last of them.
+        assumed: what had to be assumed about the times; see `types.Clip`.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Checked:
     num_frames: int = 0
     start_s: float = 0.0
     end_s: float = 0.0
+    assumed: str = ""
 
 
 def candidates(source: str | Path, *, fps: float, frame_fps: float | None = None) -> tuple[list[Candidate], int]:
@@ -95,4 +97,4 @@ def check(clips: Sequence[Candidate], *, num_workers: int = 2, deadline_s: float
             elif clip.sample and clip.sample.sha256 and content_hash(clip.path) != clip.sample.sha256:
                 yield Checked(name, "the file's content is not what the manifest was built from (sha256 differs); build the manifest anew")
             else:
-                yield Checked(name, None, len(result), float(result.t_s[0]), float(result.t_s[-1]))
+                yield Checked(name, None, len(result), float(result.t_s[0]), float(result.t_s[-1]), result.assumed)

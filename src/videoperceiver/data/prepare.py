@@ -72,6 +72,7 @@ class Preparation:
             scores=tuple(scored.scores.tolist()),
             keyframes_idx=tuple(found.keyframes_idx.tolist()),
             degradation=found.degradation,
+            tags={**sample.tags, "times": "assumed"} if clip.assumed else sample.tags,
             event_share=share or self._share(clip.t_s, sample.spans),
         )
 

@@ -36,9 +36,10 @@ class PacketIndex:
         dts: (N,) decoding time, ticks (may be _NO_TIME).
         num_bytes: (N,) compressed size.
         is_key: (N,) decoding can start here.
-        is_ranked: the container stores no presentation times (AVI, raw streams): the k-th picture shown gets the k-th time.
+        is_ranked: the container stores no presentation times, or not all (AVI, raw streams): the k-th picture shown gets the k-th time.
         times: (T,) distinct ticks at which a picture is shown, increasing.
         tick_s: seconds a tick.
+        assumed: what had to be assumed about the times, in words; empty where the file says them.
     """
 
     pts: np.ndarray
@@ -48,6 +49,7 @@ class PacketIndex:
     is_ranked: bool
     times: np.ndarray
     tick_s: float
+    assumed: str = ""
 
     def ordinals(self, ticks: np.ndarray) -> np.ndarray:
         """(M,) places in decoding order of the pictures shown at some ticks."""
@@ -94,7 +96,8 @@ class PacketReader:
         if not pts:
             raise VideoReadError("its video stream holds no picture; expected at least one", path=self.name)
         flags = np.array(is_key, dtype=bool), np.array(is_shown, dtype=bool)
-        return build_index(np.array(pts), np.array(dts), np.array(num_bytes), *flags, self._stream, self.name)
+        is_avi = self._container.format.name == "avi"
+        return build_index(np.array(pts), np.array(dts), np.array(num_bytes), *flags, self._stream, self.name, has_fixed_rate=is_avi)
 
     def start_at(self, ordinal: int) -> Iterator[av.Packet]:
         """The packets from `ordinal` (in decoding order) to the end."""
@@ -133,17 +136,28 @@ def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[av.Pac
 
 
 def build_index(
-    pts: np.ndarray, dts: np.ndarray, num_bytes: np.ndarray, is_key: np.ndarray, is_shown: np.ndarray, stream: VideoStream, name: str
+    pts: np.ndarray,
+    dts: np.ndarray,
+    num_bytes: np.ndarray,
+    is_key: np.ndarray,
+    is_shown: np.ndarray,
+    stream: VideoStream,
+    name: str,
+    *,
+    has_fixed_rate: bool = False,
 ) -> PacketIndex:
     """Settles on which clock the pictures are timed.
 
     Pictures that an edit list cuts away (not is_shown) serve to decode others and have no time of their own; neither have pictures before
-    the first key picture, which nothing can decode (a recording that starts in the middle).
+    the first key picture, which nothing can decode (a recording that starts in the middle). `has_fixed_rate`: the container times pictures by
+    their place (AVI), so that ranks are exact; elsewhere they are an assumption, and the index says so.
 
     Raises:
         VideoReadError: neither times nor a frame rate are stored.
     """
-    tick_s = float(stream.time_base) if stream.time_base else 0.0
+    tick_s, assumed = float(stream.time_base) if stream.time_base else 0.0, ""
+    if tick_s <= 0:
+        raise VideoReadError("stores no time base; remux it (ffmpeg -i IN -c copy OUT.mkv)", path=name)
     if is_key.any():
         is_shown[: int(is_key.argmax())] = False
     if not is_shown.any():
@@ -151,11 +165,45 @@ def build_index(
     is_ranked = bool((pts == _NO_TIME).any()) or len(np.unique(pts[is_shown])) < is_shown.sum()
     if is_ranked and not (dts == _NO_TIME).any() and len(np.unique(dts)) == len(dts):
         pts = np.sort(dts)
-    elif is_ranked:  # a raw stream: nothing but a frame rate is known
-        rate = stream.average_rate or stream.base_rate
-        if not rate:
-            raise VideoReadError("stores neither times nor a frame rate; remux it with one (ffmpeg -r FPS -i IN -c copy OUT.mkv)", path=name)
-        pts, tick_s = np.arange(len(pts)), 1 / float(rate)
-    if tick_s <= 0:
-        raise VideoReadError("stores no time base; remux it (ffmpeg -i IN -c copy OUT.mkv)", path=name)
-    return PacketIndex(pts, dts, num_bytes, is_key, is_ranked, np.unique(pts[is_shown]), tick_s)
+        assumed = "" if has_fixed_rate else "it stores no presentation times; the k-th picture shown was given the k-th decoding time"
+    elif is_ranked:
+        pts, assumed = _evenly(pts, is_key, int(is_shown.argmax()), stream, name)
+    return PacketIndex(pts, dts, num_bytes, is_key, is_ranked, np.unique(pts[is_shown]), tick_s, assumed)
+
+
+def _evenly(pts: np.ndarray, is_key: np.ndarray, first: int, stream: VideoStream, name: str) -> tuple[np.ndarray, str]:
+    """Times by the stream's frame rate where few or none are stored (raw streams, MPEG-TS with one time for many pictures).
+
+    A key picture is shown after all pictures stored before it, so its place is known, and where its time is stored too it is a check: times are taken
+    for the file's own if all such key pictures (two at least) have the time that the rate gives them.
+
+    Args:
+        pts: (N,) stored times, ticks, or _NO_TIME.
+        is_key: (N,) key pictures.
+        first: the first picture shown.
+        stream: gives the rate.
+        name: for messages.
+
+    Returns:
+        (N,) ticks, and what was assumed.
+    """
+    rate = stream.average_rate or stream.base_rate
+    if not rate:
+        raise VideoReadError("stores neither times nor a frame rate; remux it with one (ffmpeg -r FPS -i IN -c copy OUT.mkv)", path=name)
+    assert stream.time_base is not None
+    known = np.flatnonzero(is_key & (pts != _NO_TIME))
+    ticks_a_picture = float(1 / (rate * stream.time_base))
+    start = pts[known[0]] - (known[0] - first) * ticks_a_picture if len(known) else 0
+    evenly = np.round(start + (np.arange(len(pts)) - first) * ticks_a_picture).astype(np.int64)
+    off = np.abs(pts[known] - evenly[known])
+    if len(known) > 1 and off.max() <= 1:
+        return evenly, ""
+    if len(known) > 1 and (np.diff(pts[known]) > 0).all():
+        between = np.round(np.interp(np.arange(len(pts)), known, pts[known])).astype(np.int64)
+        before, after = np.arange(len(pts)) < known[0], np.arange(len(pts)) > known[-1]
+        between[after] = evenly[after] + pts[known[-1]] - evenly[known[-1]]
+        between[before] = evenly[before]
+        stored = f"it stores times of {len(known)} of its {is_key.sum()} key pictures, which its rate of {float(rate):g} a second does not give"
+        return between, f"{stored}; pictures between them were spaced evenly"
+    stored = "the time of one key picture" if len(known) == 1 else "times that go backwards" if len(known) else "no times"
+    return evenly, f"it stores {stored}; pictures were placed {float(rate):g} a second from {evenly[first] * float(stream.time_base):.3f} s on"

@@ -5,6 +5,7 @@ killed and replaced at the deadline. Workers are started as fresh interpreters: 
 run of the caller's main module.
 """
 
+import logging
 import os
 import queue
 import signal
@@ -21,7 +22,10 @@ import videoperceiver
 from videoperceiver.errors import BudgetError, SampleError, VideoPerceiverError, VideoReadError
 from videoperceiver.types import Clip
 from videoperceiver.video.source import name_of
+from videoperceiver.video.track import NOT_ITS_OWN_TIMES
 from videoperceiver.video.wire import Channel, ReadRequest, receive_result, send_request
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["DecodePool", "ReadRequest"]
 
@@ -68,6 +72,8 @@ class _Worker:
             result = receive_result(channel, request, deadline)
             if isinstance(result, BudgetError):
                 self.end()  # what memory it has left may be in pieces
+            if isinstance(result, Clip) and result.assumed:
+                logger.warning(NOT_ITS_OWN_TIMES, request.sample_id or result.source, result.assumed)
             return result
         except TimeoutError:
             self.end()

@@ -96,7 +96,7 @@ def read_clip(
         frames, times_s = _collect(track.frames(idx, size_px), len(idx))
         if t_s is not None and len(times_s) < len(idx):
             raise VideoReadError(f"{len(idx) - len(times_s)} of the {len(idx)} frames asked for by time do not decode", path=name)
-    return Clip(frames, times_s, name)
+    return Clip(frames, times_s, name, track.assumed)
 
 
 def _collect(pairs: Iterator[tuple[np.ndarray, float]], count: int) -> tuple[np.ndarray, np.ndarray]:

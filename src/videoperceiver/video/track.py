@@ -1,5 +1,6 @@
 """A source of frames with known times: a video file, bytes, or a folder of images."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from videoperceiver.video.packets import PacketReader
 from videoperceiver.video.picture import PictureConverter, SizePx, quarter_turns
 from videoperceiver.video.source import Source, exists_as_folder, name_of, open_container, reading, video_stream
 
+logger = logging.getLogger(__name__)
+NOT_ITS_OWN_TIMES = "%s: its times are assumed: %s"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"})
 _LOST_PICTURES, _LOST_SHARE = 2, 0.05
 """A video may end this many pictures, or this share of them, before what its header promises (HMDB51's files do)."""
@@ -55,6 +58,8 @@ class Track(Protocol):
     name: str
     times_s: np.ndarray
     """(T,) increasing presentation times, seconds."""
+    assumed: str
+    """What had to be assumed about them, in words; empty where the source says them."""
 
     def frames(self, idx: np.ndarray, size_px: SizePx) -> Iterator[tuple[np.ndarray, float]]:
         """(H, W, 3) uint8 frames at `times_s[idx]`, with their times; idx (M,) increasing."""
@@ -72,7 +77,7 @@ class VideoTrack:
                 other.discard = Discard.all
         packets = PacketReader(container, stream, source)
         self._decoder = Decoder(stream, packets, num_threads)
-        self.times_s = packets.index.times_s
+        self.times_s, self.assumed = packets.index.times_s, packets.index.assumed
         _check_length(stream, len(packets.index.pts), name)
 
     def frames(self, idx: np.ndarray, size_px: SizePx) -> Iterator[tuple[np.ndarray, float]]:
@@ -103,7 +108,7 @@ class FolderTrack:
     """
 
     def __init__(self, folder: Path, frame_fps: float | None):
-        self.name = str(folder)
+        self.name, self.assumed = str(folder), ""
         if frame_fps is None or not 0 < frame_fps < np.inf:
             raise VideoReadError(f"is a folder of images, whose rate must be given: got frame_fps={frame_fps}, expected images a second", path=self.name)
         with reading(self.name):
@@ -160,7 +165,10 @@ def open_track(source: Source, *, frame_fps: float | None, num_threads: int) -> 
         yield FolderTrack(Path(os.fsdecode(source)), frame_fps)
         return
     with open_container(source) as container:
-        yield VideoTrack(container, source, num_threads)
+        track = VideoTrack(container, source, num_threads)
+        if track.assumed:
+            logger.warning(NOT_ITS_OWN_TIMES, track.name, track.assumed)
+        yield track
 
 
 def read_info(source: Source) -> VideoInfo:

@@ -108,7 +108,7 @@ def send_result(channel: Channel, result: Clip | SampleError) -> None:
     if isinstance(result, SampleError):
         channel.send({"error": type(result).__name__, "reason": result.reason, "path": result.path})
     else:
-        channel.send({"shape": result.frames.shape}, result.frames.reshape(-1).data, result.t_s.view(np.uint8).data)
+        channel.send({"shape": result.frames.shape, "assumed": result.assumed}, result.frames.reshape(-1).data, result.t_s.view(np.uint8).data)
 
 
 def receive_result(channel: Channel, request: ReadRequest, deadline: float) -> Clip | SampleError:
@@ -118,4 +118,4 @@ def receive_result(channel: Channel, request: ReadRequest, deadline: float) -> C
         return _ERRORS[header["error"]](header["reason"], path=header["path"], sample_id=request.sample_id)
     frames = channel.receive_bytes(int(np.prod(header["shape"])), deadline).reshape(header["shape"])
     t_s = channel.receive_bytes(8 * len(frames), deadline).view(np.float64)
-    return Clip(frames, t_s, name_of(request.source))
+    return Clip(frames, t_s, name_of(request.source), header["assumed"])

@@ -3,6 +3,7 @@
 It imports neither torch nor anything else that is slow to start.
 """
 
+import logging
 import math
 import os
 import resource
@@ -41,6 +42,7 @@ def answer(request: ReadRequest) -> Clip | SampleError:
 def main() -> None:
     """Answers requests until the pool closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the pool ends its workers
+    logging.getLogger("videoperceiver").addHandler(logging.NullHandler())  # the pool says what there is to say
     memory_mb, deadline_s = int(sys.argv[1]), float(sys.argv[2])
     replies = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not print into the replies
