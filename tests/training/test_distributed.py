@@ -14,7 +14,8 @@ from videoperceiver.config import load
 from videoperceiver.errors import RunError
 from videoperceiver.runs import Run
 from videoperceiver.stages import SftConfig
-from videoperceiver.training import sft
+from videoperceiver.training import checkpoints, sft
+from videoperceiver.training.policy import Policy, trained
 
 WORDS = ["instruction=Re-answer with attention to fine-grained visual details .", "caption_prompt=describe the video ."]
 TERMS = ["contrastive.tap_blocks=[2]", "contrastive.view_dropout=0", "contrastive.queue_size=4", "uniform_weight=0.3", "joint_weight=0.2"]
@@ -71,6 +72,22 @@ def test_two_processes_equal_one(alone, spread, strategy):
     assert expected.keys() == got.keys()
     for name, weight in expected.items():
         torch.testing.assert_close(got[name], weight, rtol=0, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_checkpoint_of_two_ranks_is_read_by_one_and_holds_the_same(tiny_model, rendered, alone, spread):
+    states = []
+    for run in (alone, spread["fsdp2"]):
+        config = run.config(SftConfig)
+        policy = Policy.load(config.model, config.optim, config.runtime)
+        state = checkpoints.load(run.checkpoint_path(2), policy)
+        assert state.step == 2
+        assert len(state.tensors["2.ids"]) == 4  # the queue
+        moments = {f"{name}|{kind}": policy.optimizer.state[weight][kind] for name, weight in trained(policy.backbone).items() for kind in ("exp_avg", "step")}
+        states.append({**{name: weight.detach() for name, weight in trained(policy.backbone).items()}, **moments})
+    assert len(list((spread["fsdp2"].checkpoint_path(2)).glob("rank-*"))) == 2
+    assert states[0].keys() == states[1].keys()
+    for name, expected in states[0].items():
+        torch.testing.assert_close(states[1][name], expected, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def endless(rank, folder, config):
