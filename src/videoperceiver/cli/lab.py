@@ -41,11 +41,31 @@ def ablate(
     typer.echo(f"rows {path}")
 
 
+@lab.command("probe")
+def probe(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="Model to look into; may be given several times. [default: backbone and all arms]", show_default=False)
+    ] = None,
+    clips: Annotated[int, typer.Option(min=4, help="To look at.")] = 200,
+) -> None:
+    """Look inside the trained models: keywords against clips, a linear probe for event presence, attention on the event."""
+    from videoperceiver.config import load
+    from videoperceiver.lab.study import BACKBONE, StudyConfig
+
+    config = load(StudyConfig, recipe, overrides or ())
+    from videoperceiver.lab.probes import run
+
+    typer.echo(f"probes {run(config, arm or [BACKBONE, *config.arms], config.seeds(), num_clips=clips)}")
+
+
 @lab.command("report")
 def report(
     recipe: Recipe,
     overrides: Overrides = None,
     rows: Annotated[Path | None, typer.Option(help="File of rows. [default: rows.jsonl in the study's folder]", show_default=False)] = None,
+    probes: Annotated[Path | None, typer.Option(help="File of probes, of `lab probe`.", show_default=False)] = None,
     docs: Annotated[Path, typer.Option(help="Folder that gets findings.md, findings.html and images/.")] = Path("docs"),
 ) -> None:
     """Judge a study's claims by its rows and write the page; what is missing is said, never guessed."""
@@ -54,7 +74,10 @@ def report(
 
     config = load(StudyConfig, recipe, overrides or ())
     from videoperceiver.lab.finding_page import write
+    from videoperceiver.lab.finding_words import probes_section
+    from videoperceiver.lab.probes import read as read_probes
     from videoperceiver.lab.rows import read
 
-    for path in write(config, read(rows or Path(config.output) / "rows.jsonl"), docs):
+    extra = [probes_section(read_probes(probes))] if probes else []
+    for path in write(config, read(rows or Path(config.output) / "rows.jsonl"), docs, extra):
         typer.echo(f"wrote {path}")

@@ -120,7 +120,8 @@ def run_unit(config: StudyConfig, unit: Unit) -> None:
         tests |= answers
     facts = json.loads(trained.read_text(encoding="utf-8"))
     cpu_s = {"train": facts.get("cpu_s", 0.0), "evaluate": time.process_time() - began + (before.cpu_s["evaluate"] if before else 0.0)}
-    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    trainer = model_folder(config, unit).parent / "metadata.json"  # of the run that trained, not of an earlier start that was killed
+    metadata = json.loads(trainer.read_text(encoding="utf-8"))
     weights = {"start": facts.get("start_weights", ""), "end": weights_hash(model_folder(config, unit))}
     row = Row(unit.arm, unit.seed, metadata["git"], facts.get("steps", 0), _rounded(cpu_s), weights, questions, static, tests, facts.get("last", {}))
     run.write_json(ROW, rows.to_json(row))

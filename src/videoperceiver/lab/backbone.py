@@ -194,10 +194,11 @@ def _qwen3_vl(tokenizer: Tokens, text: Spec, width: int, depth: int) -> Built:
 def _qwen_processor(processor_class: Any, video_class: Any, tokenizer: Tokens, patch_size: int) -> ProcessorMixin:
     sizes: Spec = {"patch_size": patch_size, "temporal_patch_size": 2, "merge_size": 2}
     area = {"shortest_edge": 256, "longest_edge": 2**24}
+    video = video_class(**sizes, size=area, do_sample_frames=False, cap_pixels_per_frame=False)
     return processor_class(
-        image_processor=Qwen2VLImageProcessor(**sizes, size=area),
+        image_processor=Qwen2VLImageProcessor(**sizes, size=area, image_mean=video.image_mean, image_std=video.image_std),
         tokenizer=tokenizer,
-        video_processor=video_class(**sizes, size=area, do_sample_frames=False, cap_pixels_per_frame=False),
+        video_processor=video,
         chat_template=CHAT_TEMPLATE.replace("@VIDEO@", QWEN_VIDEO).replace("@IMAGE@", QWEN_IMAGE),
     )
 
