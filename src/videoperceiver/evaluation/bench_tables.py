@@ -73,7 +73,7 @@ def _paper(name: str, known: Benchmark | None, runs: Sequence[SavedRun], columns
 def _how(result: Mapping[str, Any]) -> str:
     """What a reader must know beside the number: frames seen, what deviates from the protocol, what was not asked."""
     frames, parts = result.get("frames") or {}, []
-    if frames:
+    if frames.get("max"):
         parts.append(f"{frames['min']} frames" if frames["min"] == frames["max"] else f"{frames['min']} to {frames['max']} frames")
     parts += [str(text) for text in result.get("deviations", ())]
     if result.get("not_asked"):
@@ -106,10 +106,18 @@ def _evidence(name: str, runs: Sequence[SavedRun]) -> ScoreTable | None:
         return None
     first = next(iter(next(iter((runs[0].result or {})["table"].values()))))
     found = [(run.name, condition, headline(run, condition)) for run in runs for condition in conditions]
+    if all(value is None or value.value == _micro(run, condition) for run in runs for condition in conditions if (value := headline(run, condition))):
+        return None  # the report's own table of all questions says the same
     scores = [Score(label, "", condition, value) for label, condition, value in found if value is not None]
     columns = [Column("", condition, CONDITIONS.get(condition) or condition) for condition in conditions]
     note = "How far an answer needs what it is asked about; a model that does not look loses nothing on V′."
     return ScoreTable(f"{name}: {first} by what is shown", [Model(run.name) for run in runs], columns, scores, note=note)
+
+
+def _micro(run: SavedRun, condition: str) -> float | None:
+    """The accuracy over all answers under a condition."""
+    cells = ((run.result or {}).get("accuracy") or {}).get(condition) or {}
+    return (cells.get("all") or {}).get("value")
 
 
 def _captions(name: str, runs: Sequence[SavedRun]) -> ScoreTable | None:

@@ -66,7 +66,7 @@ def manifest_figures(path: str | Path) -> Callable[[str], ClipFigure | None]:
 
 
 def run_figures(folders: Sequence[str | Path]) -> Callable[[str], ClipFigure | None]:
-    """A lookup of sample ids among what evaluation runs saw of a benchmark's videos (their clips.jsonl), the last run first; None where no video is at hand.
+    """A lookup of sample ids among the benchmark videos that evaluation runs saw (their clips.jsonl), the last run first; None where no video is at hand.
 
     Raises:
         RunError: a folder is no run. The lookup raises VideoReadError for unreadable media.
@@ -78,7 +78,9 @@ def run_figures(folders: Sequence[str | Path]) -> Callable[[str], ClipFigure | N
             with path.open("rb") as file:
                 offset = 0
                 for line in file:
-                    places[str(json.loads(line)["sample"])] = (path, offset, Path(root))
+                    record = json.loads(line)
+                    if record["t_s"]:  # a run on given answers saw nothing
+                        places[str(record["sample"])] = (path, offset, Path(root))
                     offset += len(line)
 
     def look_up(sample_id: str) -> ClipFigure | None:
@@ -89,7 +91,7 @@ def run_figures(folders: Sequence[str | Path]) -> Callable[[str], ClipFigure | N
             file.seek(offset)
             record = json.loads(file.readline())
         video = next((found for found in (root / record["video"], root / Path(record["video"]).name) if found.exists()), None)
-        return None if video is None or not record["t_s"] else _seen(video, record)
+        return None if video is None else _seen(video, record)
 
     return look_up
 

@@ -19,7 +19,7 @@ from videoperceiver.evaluation.bench_tables import benchmark_of, benchmark_table
 from videoperceiver.evaluation.benchmarks import BENCHMARKS
 from videoperceiver.evaluation.latex import latex_rows
 from videoperceiver.evaluation.saved import SavedRun, read_saved
-from videoperceiver.evaluation.tables import ALL, OVERALL, accuracy_tables, differences_between, evidence
+from videoperceiver.evaluation.tables import ALL, BY_FAMILY, OVERALL, accuracy_tables, differences_between, evidence
 from videoperceiver.evaluation.words import CONDITIONS
 from videoperceiver.pages import (
     Answer,
@@ -100,7 +100,8 @@ def assemble(runs: Sequence[SavedRun], *, frames: FrameLookup | None, max_mistak
     for key, members in groups.items():
         tables += benchmark_tables(members) if key else []
         prefix = f"{_name(key)}: " if len(groups) > 1 else ""
-        tables += [dataclasses.replace(table, title=f"{prefix}{table.title}") for table in accuracy_tables(members)]
+        shown = [table for table in accuracy_tables(members) if not (key and table.title == BY_FAMILY)]  # a benchmark's columns are its families
+        tables += [dataclasses.replace(table, title=f"{prefix}{table.title}") for table in shown]
         compared += [(f"{prefix}{run.name} minus {members[0].name}, on V", differences_between(members[0], run)) for run in members[1:]]
     rests = ("What the answers rest on: accuracy on V minus accuracy on something else", evidence(evaluations))
     differences = [(caption, items) for caption, items in [*compared, rests] if items]
@@ -238,7 +239,7 @@ def _summary(run: SavedRun) -> RunSummary:
         facts |= {"steps": run.metrics[-1].get("step", len(run.metrics)), "time": words.seconds(run.metrics[-1].get("time_s"))}
     if run.predictions:
         facts |= {"answers": len(run.predictions), "videos": len({row["video"] for row in run.predictions})}
-        counts = [row["num_frames"] for row in run.predictions if isinstance(row.get("num_frames"), int)]
+        counts = [row["num_frames"] for row in run.predictions if isinstance(row.get("num_frames"), int) and row["num_frames"]]
         if counts:
             facts["frames a video"] = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     facts |= {name: str(run.metadata[name])[:19] for name in ("created", "git") if run.metadata.get(name)}

@@ -22,6 +22,7 @@ from videoperceiver.evaluation.words import CONDITIONS
 from videoperceiver.pages import Column, Difference, Model, Score, ScoreTable
 
 ALL = "all questions"
+BY_FAMILY = "By family"
 OVERALL = "All questions"
 """How the title of the first table ends."""
 Draft = tuple[ScoreTable, list[Cell]]
