@@ -48,7 +48,7 @@ class ClipLoader:
         try:
             return self._store.clip(sample)
         except SampleError as error:
-            return error
+            return type(error)(error.reason, path=error.path, sample_id=sample.id)
 
     def _next(self, sample: Sample) -> Found:
         self._fill()
