@@ -16,6 +16,7 @@ REFEED_INSTRUCTION = "Re-answer with attention to fine-grained visual details."
 """Paper 3.3; asked in a share of stage 1's questions too: an instruction the model never saw destroys its answers."""
 
 CAPTION_PROMPT = "Describe the video."
+IMAGE_PROMPT = "Describe the image."
 
 OPERATORS = ("hold", "predecessor", "random", "shuffle", "reverse", "freeze", "blank")
 """Of V' (`video.degrade.OPERATORS`, which cannot be imported here)."""
@@ -166,6 +167,7 @@ class SftConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
     train: list[str] = MISSING  # manifests
+    train_weights: list[float] = field(default_factory=list)  # share of each manifest's samples, any scale; empty = by size
     output: str = MISSING
     steps: int = 1000
     batch_size: int = 16  # clips a step
@@ -176,6 +178,7 @@ class SftConfig:
     instruction_share: float = 0.1  # of questions asked with the refeed instruction, so that stage 2 may use it
     instruction: str = REFEED_INSTRUCTION
     caption_prompt: str = CAPTION_PROMPT
+    image_prompt: str = IMAGE_PROMPT  # asks for the caption of a picture
     operator: str = ""  # empty = the manifest's V'; else made anew with this operator (ablation A: random)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
@@ -224,7 +227,7 @@ class RewardConfig:
 
     objective: Literal["comparative", "grpo", "t_grpo"] = "comparative"  # grpo: Q joins the base reward, V' is only logged (ablation C)
     comparator: Literal["sampled", "expected", "none"] = "sampled"  # Q on V': expected = pi(y*|V', q), closed questions; none = 0, V' is not asked
-    base: dict[str, float] = field(default_factory=lambda: {"length": 1.0, "format": 1.0, "fluency": 1.0})  # rule -> weight
+    base: dict[str, float] = field(default_factory=dict)  # rule -> weight, of length, format, fluency or your own; empty = these three, 1 each
     alpha: float = 1.0  # weight of the comparative advantage
     combine: Literal["add", "convex"] = "add"
     estimator: Literal["grpo", "dr_grpo"] = "grpo"

@@ -23,7 +23,7 @@ def node(length, parent=-1, **more):
 
 def lay(trees, one_row=False, blocks=4):
     empty = [np.zeros(0, np.int64)] * len(trees)
-    return lay_out(trees, num_blocks=blocks, video_token_id=-1, patch_start=empty, patch_tokens=[4] * len(trees), one_row=one_row)
+    return lay_out(trees, num_blocks=blocks, media_token_ids=(), patch_start=empty, patch_tokens=[4] * len(trees), one_row=one_row)
 
 
 def visible(stage):

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from videoperceiver.data import manifest, reviews
-from videoperceiver.errors import ConfigError
-from videoperceiver.types import Clip, Sample
+from videoperceiver.errors import ConfigError, SampleError
+from videoperceiver.types import Clip, Sample, media_of
 from videoperceiver.video.read import read_clip
 from videoperceiver.video.wire import ReadRequest
 
@@ -28,6 +28,7 @@ class ClipStore:
 
     def __init__(self, manifests: Sequence[str | Path], fit: Fit, *, split: str = "", memory_mb: int = 2048):
         self.samples: list[Sample] = []
+        self.sizes: list[int] = []  # samples of each manifest
         self._paths: dict[str, Path] = {}
         for path in map(Path, manifests):
             for sample in manifest.read(path):
@@ -35,13 +36,29 @@ class ClipStore:
                     continue
                 if sample.id in self._paths:
                     raise ConfigError(f"sample id {sample.id!r} of {path} is also in another manifest of this run; ids must be unique: rename one source")
-                self._paths[sample.id] = manifest.resolve(path, sample)
+                self._paths[sample.id] = manifest.resolve(path, sample) if sample.media != "none" else Path()
                 self.samples.append(sample)
+            self.sizes.append(len(self.samples) - sum(self.sizes))
         if not self.samples:
             where, of_split = ", ".join(map(str, manifests)), f" of split {split!r}" if split else ""
             raise ConfigError(f"no sample{of_split} in {where}; run `videoperceiver data build` or choose another split")
         self._fit, self._room = fit, memory_mb * 2**20
         self._cache: OrderedDict[str, Clip] = OrderedDict()
+
+    def refuse(self, problem: Callable[[Sample], SampleError | None]) -> list[SampleError]:
+        """Drops the samples that have a problem, and returns the problems.
+
+        Raises:
+            ConfigError: no sample is left.
+        """
+        found = [problem(sample) for sample in self.samples]
+        ends = np.cumsum(self.sizes)
+        self.sizes = [sum(bad is None for bad in found[end - size : end]) for size, end in zip(self.sizes, ends, strict=True)]
+        self.samples = [sample for sample, bad in zip(self.samples, found, strict=True) if bad is None]
+        refused = [bad for bad in found if bad is not None]
+        if not self.samples:
+            raise ConfigError(f"none of the {len(found)} samples can be trained on; the first: {refused[0]}")
+        return refused
 
     def clip(self, sample: Sample) -> Clip:
         """Exactly the sample's frames, at model size. Raises VideoReadError."""
@@ -53,7 +70,9 @@ class ClipStore:
         return clip
 
     def held(self, sample: Sample) -> Clip | None:
-        """The clip where it is still in memory."""
+        """The clip where it is still in memory; a row of text alone has an empty one."""
+        if sample.media == "none":
+            return Clip(np.zeros((0, 2, 2, 3), np.uint8), np.zeros(0), sample.id)
         if sample.id in self._cache:
             self._cache.move_to_end(sample.id)
         return self._cache.get(sample.id)
@@ -63,7 +82,9 @@ class ClipStore:
         return ReadRequest(self._paths[sample.id], {"t_s": sample.t_s, "frame_fps": sample.frame_fps}, sample.id)
 
     def fitted(self, clip: Clip) -> Clip:
-        """The clip at model size."""
+        """The clip at model size; a picture as it is, since models size pictures by other rules than videos."""
+        if media_of(clip.source) == "image":
+            return clip
         return Clip(self._fit(clip.frames), clip.t_s, clip.source)
 
     def keep(self, sample: Sample, clip: Clip) -> None:

@@ -50,6 +50,7 @@ class SftLayout:
         questions_per_clip: 0 = all.
         instruction_share: of the questions carry the refeed instruction `instruction`.
         caption_prompt: asks for the caption.
+        image_prompt: asks for that of a picture.
         max_tokens: a larger tree is refused.
     """
 
@@ -67,15 +68,17 @@ class SftLayout:
     instruction_share: float
     instruction: str
     caption_prompt: str
+    image_prompt: str
     max_tokens: int
 
 
 def sft_tree(backbone: Backbone, sample: Sample, clip: Clip, layout: SftLayout, rng: np.random.Generator) -> SftTree:
     """Grows one clip's stage-1 tree: V with its questions and caption, and what the V' terms need."""
+    contrast = layout.contrast and sample.media == "video"
     with_degraded = sample.degradation is not None and (layout.contrast or layout.evidence)
     builder = builder_of(backbone, sample, clip, with_degraded=with_degraded, max_tokens=layout.max_tokens)
-    full = builder.video(tap=layout.contrast)
-    isolated = layout.contrast and not layout.concatenated
+    full = builder.video(tap=contrast)
+    isolated = contrast and not layout.concatenated
     degraded = None
     if with_degraded and (isolated or layout.evidence):
         degraded = builder.degraded(depth=None if layout.evidence else layout.last_tap, tap=isolated)
@@ -87,10 +90,11 @@ def sft_tree(backbone: Backbone, sample: Sample, clip: Clip, layout: SftLayout, 
         if asks_event and degraded is not None:
             twin = builder.answer(builder.question(degraded, question.text, instruction=instruction), question.answer, distribution=True)
             evidence.append((answer, twin, first_tokens(backbone, question.options)))
-    if layout.captions and sample.caption:
-        answers.append(builder.answer(builder.question(full, layout.caption_prompt), sample.caption))
+    if layout.captions and sample.caption and sample.media != "none":
+        prompt = layout.caption_prompt if sample.media == "video" else layout.image_prompt
+        answers.append(builder.answer(builder.question(full, prompt), sample.caption))
     grown = SftTree(sample, builder.tree(), answers, evidence)
-    if layout.contrast:
+    if contrast:
         grown.full, depth, parent = full, layout.last_tap, -1
         if layout.concatenated:
             degraded = builder.degraded_after(full, depth, tap=True) if with_degraded else None
@@ -113,7 +117,7 @@ def draw_questions(sample: Sample, layout: SftLayout, rng: np.random.Generator) 
 def builder_of(backbone: Backbone, sample: Sample, clip: Clip, *, with_degraded: bool = True, max_tokens: int | None = None) -> TreeBuilder:
     """A builder of the sample's tree, with its V' where it has one and it is wanted."""
     made = sample.degradation if with_degraded else None
-    return TreeBuilder(backbone, clip, degraded_idx=None if made is None else made.source_idx, sample_id=sample.id, max_tokens=max_tokens)
+    return TreeBuilder(backbone, clip, degraded_idx=None if made is None else made.source_idx, sample_id=sample.id, max_tokens=max_tokens, media=sample.media)
 
 
 def first_tokens(backbone: Backbone, options: Sequence[str]) -> tuple[int, ...]:

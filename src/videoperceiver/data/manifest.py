@@ -137,7 +137,7 @@ def _check(sample: Sample, seen: set[str], path: Path, allow_outside: bool) -> N
     if not sample.id or sample.id in seen:
         raise ManifestError(f"{path}: the id {sample.id!r} occurs twice or is empty; give every sample an id of its own")
     seen.add(sample.id)
-    if not allow_outside:
+    if not allow_outside and sample.media != "none":
         _check_path(sample, path)
     for problem in _problems(sample):
         raise ManifestError(f"{path}: sample {sample.id!r}: {problem}; correct the row or leave it out")
@@ -145,6 +145,9 @@ def _check(sample: Sample, seen: set[str], path: Path, allow_outside: bool) -> N
 
 def _problems(sample: Sample) -> Iterator[str]:
     num_frames = len(sample.t_s)
+    if sample.media != "video" and (num_frames != (sample.media == "image") or sample.degradation is not None):
+        shown = "no video has no t_s" if sample.media == "none" else "a picture has one time in t_s"
+        yield f"a row with {shown} and no degradation; got {num_frames} times and {'a' if sample.degradation else 'no'} degradation"
     if sample.split not in SPLITS:
         yield f"split is {sample.split!r}, expected one of {', '.join(SPLITS)}"
     if not all(map(isfinite, (*sample.t_s, *sample.scores))):

@@ -28,6 +28,7 @@ from videoperceiver.models.layout import Layout, check_depths, lay_out
 from videoperceiver.models.lora import Lora
 from videoperceiver.models.text_encoder import TextEncoder, projection
 from videoperceiver.models.tree import Tree
+from videoperceiver.types import Media
 
 log = logging.getLogger(__name__)
 QUESTION = "@@question@@"
@@ -83,7 +84,8 @@ class Backbone(nn.Module):
         self.text_projection: nn.Linear | None = None
         self.timings: dict[str, float] = {}
         base.config.get_text_config()._attn_implementation = TREE
-        self.prompt = self._read_prompt()
+        self.prompt = self._read_prompt("video")
+        self.prompt_of = lru_cache(3)(self._read_prompt)
         self._encode_cached = lru_cache(8192)(self._encode)
         self._spell_cached = lru_cache(256)(self._spell)
         self._lost: set[str] = set()
@@ -209,7 +211,7 @@ class Backbone(nn.Module):
         layout = lay_out(
             trees,
             num_blocks=self.num_blocks,
-            video_token_id=adapter.video_token_id,
+            media_token_ids=(adapter.video_token_id, adapter.image_token_id),
             patch_start=starts,
             patch_tokens=tokens,
             one_row=kind != "dense",
@@ -285,6 +287,16 @@ class Backbone(nn.Module):
         t_s = np.frombuffer(times, dtype=np.float64).reshape(shape)
         return self.adapter.spell(self.prompt.opening, t_s, height_px, width_px, self.encode_text)
 
+    def spell_media(self, media: Media, t_s: np.ndarray, height_px: int, width_px: int) -> VideoTokens:
+        """As `spell_video`; or up to the end of a picture; or, without either, up to the question."""
+        if media == "video":
+            return self.spell_video(t_s, height_px, width_px)
+        opening = self.prompt_of(media).opening
+        if media == "image":
+            return self.adapter.spell_image(opening, height_px, width_px, self.encode_text)
+        ids = self.encode_text(opening)
+        return VideoTokens(ids, np.broadcast_to(np.arange(len(ids)), (3, len(ids))), np.full(len(ids), -1))
+
     def report_lost_time(self, t_s: np.ndarray, sample_id: str | None) -> str | None:
         """What of the clip's times the family's format cannot express; logged once for each kind of loss."""
         lost = self.adapter.time_loss(t_s)
@@ -293,11 +305,14 @@ class Backbone(nn.Module):
             log.warning("sample %s: %s (further samples of this kind are not reported)", sample_id, lost)
         return lost
 
-    def _read_prompt(self) -> Prompt:
-        conversation = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": QUESTION}]}]
+    def _read_prompt(self, media: Media) -> Prompt:
+        shown = [] if media == "none" else [{"type": media}]
+        conversation = [{"role": "user", "content": [*shown, {"type": "text", "text": QUESTION}]}]
         rendered = self.processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-        placeholder = self.adapter.placeholder
-        if rendered.count(placeholder) != 1 or rendered.count(QUESTION) != 1 or rendered.index(placeholder) > rendered.index(QUESTION):
+        placeholder = {"video": self.adapter.placeholder, "image": self.adapter.image_placeholder, "none": ""}[media]
+        question = rendered.find(QUESTION)
+        end = question if media == "none" else rendered.find(placeholder) + len(placeholder)
+        found = rendered.count(placeholder) if placeholder else int(media == "none")
+        if found != 1 or rendered.count(QUESTION) != 1 or end > question:
             raise ModelError(f"the processor's chat template renders {rendered!r}; expected one {placeholder!r} before one question")
-        video, question = rendered.index(placeholder) + len(placeholder), rendered.index(QUESTION)
-        return Prompt(rendered[:video], rendered[video:question], rendered[question + len(QUESTION) :], self.tokenizer.eos_token)
+        return Prompt(rendered[:end], rendered[end:question], rendered[question + len(QUESTION) :], self.tokenizer.eos_token)

@@ -9,7 +9,7 @@ from videoperceiver.errors import BudgetError, SampleError
 from videoperceiver.models.adapters import VideoTokens
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.tree import Node, Tree, follow
-from videoperceiver.types import BLANK, Clip
+from videoperceiver.types import BLANK, Clip, Media
 
 GREY = 128
 """Pixel value of a frame that shows nothing."""
@@ -24,16 +24,26 @@ class TreeBuilder:
         degraded_idx: (T,) the frame of V that each frame of V' shows, BLANK for grey; None for no V'.
         sample_id: for messages.
         max_tokens: refuse a tree with more tokens; None = the model's context is the only limit.
+        media: "image" for a clip that is one picture, "none" for an empty one: text alone.
 
     Raises:
         BudgetError: the video alone exceeds the budget or the context.
     """
 
     def __init__(
-        self, backbone: Backbone, clip: Clip, degraded_idx: Sequence[int] | None = None, *, sample_id: str | None = None, max_tokens: int | None = None
+        self,
+        backbone: Backbone,
+        clip: Clip,
+        degraded_idx: Sequence[int] | None = None,
+        *,
+        sample_id: str | None = None,
+        max_tokens: int | None = None,
+        media: Media = "video",
     ):
         self.backbone, self.sample_id, self.max_tokens = backbone, sample_id or clip.source, max_tokens
-        frames = backbone.adapter.fit(clip.frames)
+        frames = clip.frames if media == "none" else {"video": backbone.adapter.fit, "image": backbone.adapter.fit_image}[media](clip.frames)
+        self.media: Media = media
+        self.prompt = backbone.prompt if media == "video" else backbone.prompt_of(media)
         self._t_s = np.asarray(clip.t_s, dtype=np.float64)
         self._frames, self._tokens = frames, 0
         self._nodes: list[Node] = []
@@ -44,12 +54,13 @@ class TreeBuilder:
         self._shown = self._patch_of(self._source)
         self._degraded = None if degraded_idx is None else self._degrade(np.asarray(degraded_idx))
         self._shared: int | None = None  # the node that V and V' have in common
-        backbone.report_lost_time(self._t_s, self.sample_id)
+        if media == "video":
+            backbone.report_lost_time(self._t_s, self.sample_id)
 
     # nodes
 
     def video(self, depth: int | None = None, *, tap: bool = False) -> int:
-        """V, up to its end-of-video token; questions branch off here."""
+        """V, up to its end-of-video token (or the picture's, or the opening of a text alone); questions branch off here."""
         return self._video(self._shown, depth, tap)
 
     def degraded(self, depth: int | None = None, *, tap: bool = False) -> int:
@@ -89,7 +100,7 @@ class TreeBuilder:
 
     def question(self, parent: int, text: str, instruction: str = "") -> int:
         """A question about the video that ends at `parent`, up to the start of the assistant's turn."""
-        prompt = self.backbone.prompt
+        prompt = self.prompt
         asked = f"{text} {instruction}" if instruction else text
         return self._add(Node(self._encode(prompt.before_question + asked + prompt.after_question), parent))
 
@@ -98,7 +109,8 @@ class TreeBuilder:
         prompt, adapter = self.backbone.prompt, self.backbone.adapter
         opening = prompt.opening.removesuffix(adapter.placeholder) + text + adapter.placeholder
         times = self._t_s[self._pairs(self._source)].reshape(-1, adapter.frames_per_patch)
-        spelled = adapter.spell(opening, times, *self._frames.shape[1:3], self.backbone.encode_text)
+        height, width = self._frames.shape[1:3]
+        spelled = adapter.spell(opening, times, height, width, self.backbone.encode_text)
         video = self._add(Node(spelled.ids, patches=self._shown, positions=spelled.positions))
         return self._add(Node(self._encode(prompt.before_question + prompt.after_question), video))
 
@@ -129,7 +141,7 @@ class TreeBuilder:
     def _spell(self) -> VideoTokens:
         per = self.backbone.adapter.frames_per_patch
         pairs = self._pairs(self._source)
-        spelled = self.backbone.spell_video(self._t_s[pairs].reshape(-1, per), *self._frames.shape[1:3])
+        spelled = self.backbone.spell_media(self.media, self._t_s[pairs].reshape(-1, per), *self._frames.shape[1:3])
         self._check(len(spelled.ids), int(spelled.positions.max()) + 1, f"its video of {len(self._frames)} frames of {self._frames.shape[1:3]} px")
         return spelled
 

@@ -80,14 +80,14 @@ class Layout:
 
 
 def lay_out(
-    trees: Sequence[Tree], *, num_blocks: int, video_token_id: int, patch_start: Sequence[np.ndarray], patch_tokens: Sequence[int], one_row: bool
+    trees: Sequence[Tree], *, num_blocks: int, media_token_ids: Sequence[int], patch_start: Sequence[np.ndarray], patch_tokens: Sequence[int], one_row: bool
 ) -> Layout:
     """Lay a batch of trees out.
 
     Args:
         trees: the batch.
         num_blocks: decoder blocks of the model.
-        video_token_id: the token whose embedding is replaced by a video feature.
+        media_token_ids: the tokens whose embedding is replaced by a feature of a video or picture.
         patch_start: for each tree, (patches,) first row of each patch in the concatenated features.
         patch_tokens: for each tree, tokens a patch.
         one_row: everything in one row without padding (segment and flex attention) instead of equal rows (dense masks).
@@ -115,7 +115,7 @@ def lay_out(
         stages,
         input_ids.reshape(head.rows, head.width),
         positions.reshape(3, head.rows, head.width),
-        flat[ids == video_token_id] if len(features) else np.zeros(0, np.int64),
+        flat[np.isin(ids, media_token_ids)] if len(features) else np.zeros(0, np.int64),
         features,
         dropout,
         _attention_dropout(nodes),

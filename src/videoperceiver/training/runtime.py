@@ -8,7 +8,6 @@ import json
 import math
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from videoperceiver.data import mixture
 from videoperceiver.errors import BudgetError, RunError, SampleError, VideoReadError
 from videoperceiver.models.backbone import BESIDE, Backbone
 from videoperceiver.models.forward import TreeOutput
@@ -42,16 +42,7 @@ def step_rng(seed: int, step: int, rank: int = 0) -> np.random.Generator:
 
 def batch_indices(num_samples: int, batch_size: int, seed: int, step: int) -> list[int]:
     """Indices of a step's samples: every epoch is its own permutation, batches run on across its end."""
-    first, picked = step * batch_size, []
-    for position in range(first, first + batch_size):
-        epoch, offset = divmod(position, num_samples)
-        picked.append(int(_permutation(num_samples, seed, epoch)[offset]))
-    return picked
-
-
-@lru_cache(maxsize=4)
-def _permutation(num_samples: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng(np.random.SeedSequence([seed, epoch, 7])).permutation(num_samples)
+    return mixture.indices([num_samples], [], seed, step * batch_size, batch_size)
 
 
 def build_optimizer(module: nn.Module, config: OptimConfig, contrastive_lr: float = 0.0) -> torch.optim.AdamW:

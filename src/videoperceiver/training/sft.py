@@ -8,11 +8,14 @@ import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
+from videoperceiver.data import mixture
 from videoperceiver.data.clips import ClipStore
 from videoperceiver.data.collate import SftLayout, SftTree, draw_questions, sft_tree
+from videoperceiver.data.trainable import untrainable
 from videoperceiver.errors import SampleError
 from videoperceiver.losses.queue import Queues
 from videoperceiver.progress import stage_progress
@@ -42,7 +45,10 @@ def run(config: SftConfig) -> Run:
         policy = Policy.load(
             config.model, config.optim, config.runtime, world, seed=config.seed, contrastive=config.contrastive if config.contrastive.weight > 0 else None
         )
-        trainer = Trainer(config, policy, ClipStore(config.train, policy.backbone.adapter.fit, split="train"), run)
+        store = ClipStore(config.train, policy.backbone.adapter.fit, split="train")
+        listed, refused = len(store.samples), store.refuse(partial(untrainable, captions=config.captions))
+        runtime.reject(refused if world.speaks else [], run, world, config.max_reject_rate, seen=listed)
+        trainer = Trainer(config, policy, store, run)
         state = checkpoints.resume(run, policy) or checkpoints.State(0)
         trainer.queues.load_state_dict(state.tensors)
         run.resume_at(state.step)
@@ -118,7 +124,8 @@ class Trainer:
         return metrics
 
     def _batch(self, step: int) -> list[Sample]:
-        indices = runtime.batch_indices(len(self.store.samples), self.config.batch_size, self.config.seed, step)
+        config = self.config
+        indices = mixture.indices(self.store.sizes, config.train_weights, config.seed, step * config.batch_size, config.batch_size)
         return [self.store.samples[i] for i in indices]
 
     def _share(self, step: int) -> Sequence[Sample]:
@@ -165,6 +172,7 @@ def sft_layout(config: SftConfig) -> SftLayout:
         instruction_share=config.instruction_share,
         instruction=config.instruction,
         caption_prompt=config.caption_prompt,
+        image_prompt=config.image_prompt,
         max_tokens=config.model.max_tokens,
     )
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from videoperceiver.errors import SampleError
+
 VideoTimes = Literal["processor", "clip"]
 """Whose times a model is told: the processor's uniform grid, or each patch's own where the family's positions can hold them."""
 
@@ -48,10 +50,12 @@ class Adapter(ABC):
     Attributes:
         frames_per_patch: frames of one temporal patch.
         placeholder: the video in the rendered chat template, to its last character.
+        image_placeholder: the same of a picture; "" where pictures are not supported.
         min_depth: the earliest block after which a pass may end.
     """
 
     placeholder: str
+    image_placeholder: str = ""
     frames_per_patch: int = 1
     min_depth: int = 1
 
@@ -75,6 +79,11 @@ class Adapter(ABC):
     @abstractmethod
     def video_token_id(self) -> int:
         """The token whose embedding a video feature replaces."""
+
+    @property
+    def image_token_id(self) -> int:
+        """The same for a picture."""
+        return self.video_token_id
 
     @property
     @abstractmethod
@@ -123,6 +132,18 @@ class Adapter(ABC):
         """Seconds of a temporal patch, None where the family has no such number."""
         del t_s
         return None
+
+    def fit_image(self, frames: np.ndarray) -> np.ndarray:
+        """Resize a picture (1, H, W, 3) uint8 as the family's own image processor would.
+
+        Raises:
+            SampleError: the family's pictures are not supported here.
+        """
+        raise SampleError(f"rows with a picture are not supported for {self.model.config.model_type} models; leave them out, or use a Qwen-VL checkpoint")
+
+    def spell_image(self, text: str, height_px: int, width_px: int, encode: Encode) -> VideoTokens:
+        """Spell a picture, as `spell` does a video. Raises as `fit_image`."""
+        raise SampleError(f"rows with a picture are not supported for {self.model.config.model_type} models; leave them out, or use a Qwen-VL checkpoint")
 
     def time_loss(self, t_s: np.ndarray) -> str | None:
         """What of the clip's times (T,) the family's format cannot express, None if nothing is lost."""

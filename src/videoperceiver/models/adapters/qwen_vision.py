@@ -61,6 +61,7 @@ class QwenVision(Adapter):
     """Answers common to the Qwen vision-language families."""
 
     placeholder = "<|vision_start|><|video_pad|><|vision_end|>"
+    image_placeholder = "<|vision_start|><|image_pad|><|vision_end|>"
 
     def __init__(self, model: Any, processor: Any, video_times: VideoTimes = "processor"):
         super().__init__(model, processor, video_times)
@@ -75,6 +76,10 @@ class QwenVision(Adapter):
     @property
     def video_token_id(self) -> int:
         return self.model.config.video_token_id
+
+    @property
+    def image_token_id(self) -> int:
+        return self.model.config.image_token_id
 
     @property
     def media_ids(self) -> list[int]:
@@ -103,6 +108,27 @@ class QwenVision(Adapter):
             self._fitting.add(frames.shape)
             return frames
         return resized[0].permute(0, 2, 3, 1).contiguous().numpy()
+
+    def fit_image(self, frames: np.ndarray) -> np.ndarray:
+        picture, video = self.processor.image_processor, self.processor.video_processor
+        if (picture.image_mean, picture.image_std) != (video.image_mean, video.image_std):
+            raise ModelError("the processor normalises pictures by other means than videos; the tower here reads both alike, leave rows with a picture out")
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+        try:
+            resized = picture.resize(pixels, size=picture.size, resample=picture.resample, factor=picture.patch_size * picture.merge_size)
+        except ValueError as error:  # a shape too long
+            raise SampleError(f"the processor cannot use a picture of {frames.shape[2]}x{frames.shape[1]} px ({error})") from error
+        return resized.permute(0, 2, 3, 1).contiguous().numpy()
+
+    def spell_image(self, text: str, height_px: int, width_px: int, encode: Encode) -> VideoTokens:
+        grid = torch.tensor([[1, *self.grid(height_px, width_px)]])
+        replaced = self.processor.replace_image_token({"image_grid_thw": grid}, 0)
+        (spelled,), _ = self.processor.get_text_with_replacements([text], [replaced], [], [])
+        ids = encode(spelled)
+        pads = ids == self.image_token_id
+        types = torch.from_numpy(pads.astype(np.int64))[None]
+        positions, _ = self.model.model.get_rope_index(torch.tensor(ids)[None], types, image_grid_thw=grid)
+        return VideoTokens(ids, positions[:, 0].numpy(), np.where(pads, 0, -1))
 
     def grid(self, height_px: int, width_px: int) -> tuple[int, int]:
         """Rows and columns of patches before merging."""
