@@ -1,17 +1,23 @@
 # Needs python3 (>= 3.11), git and make. Everything is installed into .venv, once; edit pyproject.toml or constraints.txt and it is brought up to date.
 PYTHON ?= python3
 BIN := .venv/bin
+VLLM_ENV ?= .venv-vllm
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench docs clean vllm-env test-vllm
 
 demo: .venv/.demo  ## video files in, trained model and report out, on two CPU cores
 	HF_HUB_OFFLINE=1 $(BIN)/videoperceiver demo $(ARGS)
 
 test: .venv/.dev  ## every test that needs neither GPU, network nor vLLM, with coverage
 	HF_HUB_OFFLINE=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not gpu and not network and not vllm" --cov --cov-report=term $(ARGS)
+
+vllm-env: $(VLLM_ENV)/.ready  ## vLLM on the CPU, in an environment of its own (4 GB)
+
+test-vllm: .venv/.dev vllm-env  ## rollout servers and `vllm serve` for real, with tiny models
+	HF_HUB_OFFLINE=1 VIDEOPERCEIVER_VLLM_PYTHON=$(abspath $(VLLM_ENV))/bin/python $(BIN)/pytest -q -m vllm $(ARGS)
 
 check: .venv/.dev  ## style, types, import rule
 	$(BIN)/ruff check .
@@ -37,4 +43,12 @@ clean:  ## forget the environment and caches
 .venv/.docs: EXTRAS = docs
 .venv/.demo .venv/.dev .venv/.docs: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q -e '.[$(EXTRAS)]' -c constraints.txt
+	@touch $@
+
+$(VLLM_ENV)/.ready: $(wildcard tests/vllm_env/*)
+	$(PYTHON) -m venv $(VLLM_ENV)
+	$(VLLM_ENV)/bin/python -m pip install -q -r tests/vllm_env/requirements.txt
+	$(VLLM_ENV)/bin/python -m pip install -q --no-deps -r tests/vllm_env/trainer.txt
+	$(VLLM_ENV)/bin/python -m pip uninstall -q -y torchaudio torchcodec
+	cp tests/vllm_env/sitecustomize.py $$($(VLLM_ENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 	@touch $@
