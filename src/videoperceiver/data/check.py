@@ -67,7 +67,7 @@ def candidates(source: str | Path, *, fps: float, frame_fps: float | None = None
         raise ManifestError(f"{source}: no such file or folder; expected a .parquet or .jsonl manifest, or a folder of videos")
     if not source.is_dir():
         manifest = Manifest(source)
-        return [Candidate(manifest.resolve(sample), _options(sample, fps), sample) for sample in manifest], 0
+        return [Candidate(manifest.resolve(sample), _options(sample, fps), sample) for sample in manifest if sample.media != "none"], 0
     videos, folders, num_other = media_below(source)
     clips = sorted(videos + (folders if frame_fps else []))
     if not clips:

@@ -137,7 +137,7 @@ def _check(sample: Sample, seen: set[str], path: Path, allow_outside: bool) -> N
     if not sample.id or sample.id in seen:
         raise ManifestError(f"{path}: the id {sample.id!r} occurs twice or is empty; give every sample an id of its own")
     seen.add(sample.id)
-    if not allow_outside and sample.media != "none":
+    if not allow_outside and (sample.video or sample.t_s):  # else a row of text alone
         _check_path(sample, path)
     for problem in _problems(sample):
         raise ManifestError(f"{path}: sample {sample.id!r}: {problem}; correct the row or leave it out")
