@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from videoperceiver import __version__
@@ -201,6 +202,27 @@ def test_keyframes_finds_a_flash_in_words_json_and_html(flash, tmp_path):
     assert {1.5, 1.625} <= {found["t_s"][i] for i, j in enumerate(found["degradation"]["source_idx"]) if i != j}
 
 
+def test_annotated_events_take_the_place_of_detection(flash, tmp_path):
+    page = tmp_path / "page.html"
+    result = call("keyframes", str(flash), "--relevance", "motion", "--event", "0.5-0.75:a blink", "--event", "2-2", "--json", "--html", str(page))
+    found = json.loads(result.stdout)
+    assert [frame["t_s"] for frame in found["keyframes"]] == [0.5, 0.625, 0.75, 2.0]
+    assert "a blink" in page.read_text(encoding="utf-8")
+
+
+def test_a_folder_of_images_and_an_operator_of_ones_own(flash, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for number, pixels in enumerate(read_clip(flash).frames, start=1):
+        Image.fromarray(pixels).save(tmp_path / "frames" / f"{number:06d}.png")
+    (tmp_path / "own.py").write_text("import numpy as np\n\ndef first(num_frames, runs, keyframes_idx, rng):\n    return np.zeros(num_frames, int)\n")
+    out = tmp_path / "v.mp4"
+    result = call("degrade", str(tmp_path / "frames"), "--frame-fps", "8", "--relevance", "motion", "--operator", f"{tmp_path}/own.py:first", "--out", str(out))
+    assert result.exit_code == 0, result.stderr
+    clip = read_clip(out)
+    assert len(clip) == 24
+    assert (clip.frames == clip.frames[0]).mean() > 0.99
+
+
 def test_degrade_writes_a_video_without_the_flash(flash, tmp_path):
     result = call("degrade", str(flash), "--relevance", "motion", "--out", str(tmp_path / "v.mp4"))
     assert result.exit_code == 0, result.stderr
@@ -225,6 +247,10 @@ def test_wrong_arguments_of_keyframes_exit_2(flash, tmp_path):
         (["nowhere.mp4"], "nowhere.mp4"),
         ([str(tmp_path / "text.mp4")], "text.mp4"),
         ([str(flash), "--relevance", "motoin"], "motoin"),
+        ([str(tmp_path)], "is a folder that holds no image"),
+        ([str(flash), "--event", "soon"], "event 'soon' cannot be read; expected START-END"),
+        ([str(flash), "--event", "2-1"], "event '2-1' cannot be read"),
+        ([str(flash), "--operator", "own.py:no"], "file 'own.py' of operator does not exist"),
         ([str(flash), "--operator", "held"], "operator 'held' is unknown (did you mean 'hold'?); expected one of hold, predecessor"),
         ([str(flash), "--relevance", "motion", "--html", str(tmp_path / "file" / "page.html")], "is in the way"),
     ):

@@ -71,3 +71,9 @@ def test_lists_name_the_rest_by_its_count():
     assert words.listing(["a", "b", "c"]) == "a, b and c"
     assert words.listing(list("abcdefghij"), limit=3) == "a, b, c and 7 more"
     assert words.listing([]) == "none"
+
+
+def test_stretches_of_time():
+    assert words.stretch(5.73, 6.1) == "5.73 to 6.10 s"
+    assert words.stretch(13.5, 13.5) == "13.5 s"
+    assert words.stretch(59, 61) == "59.0 to 1:01.0"

@@ -38,9 +38,11 @@ def test_symlink_loop(tmp_path):
 
 
 def test_empty_folder(tmp_path):
-    refused(tmp_path, "folder of images, whose rate must be given")
-    with pytest.raises(VideoReadError, match="holds no image"):
+    refused(tmp_path, "is a folder that holds no image")
+    with pytest.raises(VideoReadError, match="name a video file"):
         read_clip(tmp_path, frame_fps=25)
+    (tmp_path / "1.png").touch()
+    refused(tmp_path, "folder of images, whose rate must be given")
 
 
 def test_empty_file(tmp_path):

@@ -1,6 +1,7 @@
 """Commands that look at videos and runs: preflight, key frames, V', reports."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,16 @@ from videoperceiver.cli.stages import data
 
 if TYPE_CHECKING:
     from videoperceiver.data.keyframes import KeyframeAnalysis
+    from videoperceiver.types import Span
 
 MAX_TABLES = 6  # in the terminal; the page has them all
 Video = Annotated[Path, typer.Argument(help="A video file, or a folder of numbered images.", show_default=False)]
 Text = Annotated[str, typer.Option(help="What happens, in words; its event phrases become the keywords.", show_default=False)]
 Keyword = Annotated[list[str] | None, typer.Option(help="An event phrase, in place of --text; may be repeated.", show_default=False)]
+Event = Annotated[
+    list[str] | None,
+    typer.Option(help="An annotated event as START-END or START-END:LABEL in seconds, in place of detection; may be repeated.", show_default=False),
+]
 Fps = Annotated[float, typer.Option(min=0.01, help="Frames a second to look at.")]
 FrameFps = Annotated[float | None, typer.Option(min=0.01, help="Images a second, where a clip is a folder of numbered images.", show_default=False)]
 Relevance = Annotated[str, typer.Option(help="motion, proxy, or clip, siglip2, blip2 (as NAME or NAME:MODEL).")]
@@ -61,6 +67,7 @@ def keyframes(
     video: Video,
     text: Text = "",
     keyword: Keyword = None,
+    event: Event = None,
     fps: Fps = 8.0,
     frame_fps: FrameFps = None,
     relevance: Relevance = "proxy",
@@ -74,7 +81,7 @@ def keyframes(
     from videoperceiver.pages import keyframes_page
     from videoperceiver.runs import write_atomic
 
-    found = _analyse(video, text=text, keyword=keyword, fps=fps, frame_fps=frame_fps, relevance=relevance, operator=operator, seed=seed)
+    found = _analyse(video, text=text, keyword=keyword, event=event, fps=fps, frame_fps=frame_fps, relevance=relevance, operator=operator, seed=seed)
     if html is not None:
         facts = {"sampling": f"{fps:g} frames a second", "relevance": found.relevance, "V' operator": operator}
         with _writing(html):
@@ -88,6 +95,7 @@ def degrade(
     out: Annotated[Path, typer.Option(help="The mp4 to write.", show_default=False)],
     text: Text = "",
     keyword: Keyword = None,
+    event: Event = None,
     fps: Fps = 8.0,
     frame_fps: FrameFps = None,
     relevance: Relevance = "proxy",
@@ -102,7 +110,7 @@ def degrade(
     from videoperceiver.video.read import read_clip
     from videoperceiver.video.write import write_mp4
 
-    found = _analyse(video, text=text, keyword=keyword, fps=fps, frame_fps=frame_fps, relevance=relevance, operator=operator, seed=seed)
+    found = _analyse(video, text=text, keyword=keyword, event=event, fps=fps, frame_fps=frame_fps, relevance=relevance, operator=operator, seed=seed)
     if found.degradation is None:
         raise SampleError("no frame would be replaced, so there is no V' to write; give a text that names the event, or another --operator", path=str(video))
     degraded = apply(read_clip(video, t_s=found.t_s, size_px=size_px, frame_fps=frame_fps, max_frames=4000), found.degradation)
@@ -111,13 +119,16 @@ def degrade(
     _show(found, as_json, f"V' {out}")
 
 
-def _analyse(video: Path, *, keyword: Sequence[str] | None, operator: str, frame_fps: float | None, **options: Any) -> "KeyframeAnalysis":
+def _analyse(
+    video: Path, *, keyword: Sequence[str] | None, event: Sequence[str] | None, operator: str, frame_fps: float | None, **options: Any
+) -> "KeyframeAnalysis":
     from videoperceiver.data.keyframes import analyse
     from videoperceiver.progress import stage_progress
     from videoperceiver.video.degrade import load_operator
     from videoperceiver.video.read import probe
 
     load_operator(operator)  # before anything is decoded
+    spans = [_span(text) for text in event or ()]
     length_s = max(1, round(probe(video, frame_fps=frame_fps).duration_s or 1))
     reached_s = 0
     with stage_progress(f"look at {video.name}", length_s) as advance:
@@ -127,9 +138,19 @@ def _analyse(video: Path, *, keyword: Sequence[str] | None, operator: str, frame
             advance("seconds of video", steps=int(at_s) - reached_s)
             reached_s = int(at_s)
 
-        found = analyse(video, keywords=tuple(keyword or ()), operator=operator, frame_fps=frame_fps, on_frames=on_frames, **options)
+        found = analyse(video, keywords=tuple(keyword or ()), spans=spans, operator=operator, frame_fps=frame_fps, on_frames=on_frames, **options)
         on_frames(length_s)
     return found
+
+
+def _span(text: str) -> "Span":
+    from videoperceiver.errors import ConfigError
+    from videoperceiver.types import Span
+
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)-(\d+(?:\.\d*)?)(?::(.*))?", text.strip(), re.DOTALL)
+    if not found or float(found[1]) > float(found[2]):
+        raise ConfigError(f"event {text!r} cannot be read; expected START-END or START-END:LABEL in seconds, as 5.9-7.2:taken")
+    return Span(float(found[1]), float(found[2]), found[3] or "")
 
 
 @contextmanager

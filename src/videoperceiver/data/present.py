@@ -38,8 +38,8 @@ def as_lines(found: KeyframeAnalysis) -> list[str]:
     if found.degradation is None:
         return [*lines, "Nothing would be replaced, so this video has no V'."]
     for part in replacements(found.degradation, found.t_s):
-        shown = "a blank frame" if part.from_s is None else f"the frame of {words.moment(part.from_s)} s"
-        lines.append(f"V' ({found.degradation.operator}): {words.moment(part.start_s)} to {words.moment(part.end_s)} s shows {shown}.")
+        shown = "a blank frame" if part.from_s is None else f"the frame of {words.at(part.from_s)}"
+        lines.append(f"V' ({found.degradation.operator}): {words.stretch(part.start_s, part.end_s)} shows {shown}.")
     if found.degradation.removed is not None:
         verdict = "has no event there any more" if found.degradation.removed else "STILL SHOWS that something happens there"
         lines.append(f"V', scored anew, {verdict}: its replaced frames reach {found.degradation.residual:.3g}, those of V {max(found.scores):.3g}.")

@@ -47,7 +47,7 @@ def keyframes_words(clip: ClipFigure) -> list[str]:
     text = [f"{words.plural(len(clip.t_s), 'frame')} between {words.at(clip.t_s[0])} and {words.at(clip.t_s[-1])} were looked at."]
     if len(clip.scores):
         low, high = min(clip.scores), max(clip.scores)
-        text.append(f"Their relevance to the keywords lies between {float(low):.3f} and {float(high):.3f}.")
+        text.append(f"Their relevance{' to the keywords' if clip.keywords else ''} lies between {float(low):.3f} and {float(high):.3f}.")
     if len(clip.spans) and len(clip.keyframes_idx):
         hit = [span for span in clip.spans if any(span.start_s <= clip.t_s[i] <= span.end_s for i in clip.keyframes_idx)]
         inside = sum(any(span.start_s <= clip.t_s[i] <= span.end_s for span in clip.spans) for i in clip.keyframes_idx)
@@ -66,7 +66,7 @@ def _keyframe(clip: ClipFigure, index: int) -> dict[str, object]:
     return {
         "time": words.at(clip.t_s[index]),
         "score": f"{float(clip.scores[index]):.3f}" if len(clip.scores) else words.MISSING,
-        "run": f"{words.at(clip.t_s[run[0]])} to {words.at(clip.t_s[run[-1]])}" if run else words.MISSING,
+        "run": words.stretch(clip.t_s[run[0]], clip.t_s[run[-1]]) if run else words.MISSING,
         "shows": shows if len(clip.source_idx) else "no V′",
         "events": words.listing([span.label or "event" for span in clip.spans if span.start_s <= clip.t_s[index] <= span.end_s]) if clip.spans else "",
     }

@@ -70,6 +70,11 @@ def at(t_s: float) -> str:
     return text if ":" in text else f"{text} s"
 
 
+def stretch(start_s: float, end_s: float) -> str:
+    """From when to when: `5.73 to 6.10 s`; one moment where both read the same: `13.5 s`."""
+    return at(end_s) if moment(start_s) == moment(end_s) else f"{moment(start_s)} to {at(end_s)}"
+
+
 def signed(text: str) -> str:
     """Use a true minus sign."""
     return text.replace("-", MINUS)

@@ -109,12 +109,13 @@ class FolderTrack:
 
     def __init__(self, folder: Path, frame_fps: float | None):
         self.name, self.assumed = str(folder), ""
-        if frame_fps is None or not 0 < frame_fps < np.inf:
-            raise VideoReadError(f"is a folder of images, whose rate must be given: got frame_fps={frame_fps}, expected images a second", path=self.name)
         with reading(self.name):
             paths = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
         if not paths:
-            raise VideoReadError(f"holds no image; expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}", path=self.name)
+            suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+            raise VideoReadError(f"is a folder that holds no image ({suffixes}); name a video file, or a folder of numbered images", path=self.name)
+        if frame_fps is None or not 0 < frame_fps < np.inf:
+            raise VideoReadError(f"is a folder of images, whose rate must be given: got frame_fps={frame_fps}, expected images a second", path=self.name)
         self.fps = frame_fps
         self._paths, places = _in_time(paths)
         self.times_s = places / frame_fps
