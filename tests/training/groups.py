@@ -10,7 +10,7 @@ from videoperceiver.config import load
 from videoperceiver.data.clips import ClipStore
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.generate import Completion
-from videoperceiver.rewards.base import BaseReward
+from videoperceiver.rewards.base import DEFAULT_WEIGHTS, BaseReward
 from videoperceiver.rewards.quality import Quality
 from videoperceiver.runs import Run
 from videoperceiver.scoring.entailment import entailment_proxy
@@ -43,7 +43,7 @@ def config_of(model: Path, data: Path, output: object, *overrides: str) -> GrpoC
     return load(GrpoConfig, None, fields)
 
 
-def said(text: str, logps: tuple[float, ...] = (-0.5, -0.25), ids: tuple[int, ...] = (5, 6)) -> Completion:
+def said(text: str, logps: tuple[float, ...] = (-0.5, -0.25), ids: tuple[int, ...] = (20, 21)) -> Completion:
     """A completion that nobody drew."""
     return Completion(np.array(ids), np.array(logps, dtype=np.float32), text, True)
 
@@ -85,7 +85,7 @@ def scores_of(groups: list[Group]) -> Scores:
 def rollouts_of(backbone: Backbone, sampling: SamplingConfig, reward: RewardConfig | None = None, **options) -> Rollouts:
     """The tree engine with the built-in rewards."""
     reward = reward or RewardConfig()
-    return Rollouts(TreeEngine(backbone), backbone, sampling, reward, Scorer(Quality(entailment_proxy), BaseReward(reward.base)), **options)
+    return Rollouts(TreeEngine(backbone), backbone, sampling, reward, Scorer(Quality(entailment_proxy), BaseReward(reward.base or DEFAULT_WEIGHTS)), **options)
 
 
 def trainer_of(config: GrpoConfig) -> grpo.Trainer:

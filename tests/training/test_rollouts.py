@@ -144,7 +144,10 @@ def test_groups_without_signal_are_drawn_anew_and_others_left_alone(backbone, st
     second = [same(a), same(a), mixed(c), same(c)]  # the first group stays flat, the third is mended
     third = [mixed(a), same(a)]
     rollouts, engine = scripted(backbone, sampling, first, second, third)
-    flat = lambda groups: [bool(g.quality.nan_to_num().std() == 0) for g in groups]
+
+    def flat(groups):
+        return [bool(g.quality.nan_to_num().std() == 0) for g in groups]
+
     groups = rollouts.sample(prompts, seed=0)
     groups[3].quality[:] = torch.tensor([1.0, 0.0])
     drawn = rollouts.resample(groups, 0, flat)

@@ -54,6 +54,9 @@ def fluency(completion: str, question: Question) -> float:
 
 RULES: dict[str, Rule] = {"length": length, "format": plain_format, "reasoned_format": reasoned_format, "fluency": fluency}
 
+DEFAULT_WEIGHTS = {"length": 1.0, "format": 1.0, "fluency": 1.0}
+"""Of the paper's three rules."""
+
 
 def load_rule(name: str) -> Rule:
     """A built-in rule, or one of the user's.

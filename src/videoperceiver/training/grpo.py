@@ -20,7 +20,7 @@ from videoperceiver.errors import EngineError, RewardError, RunError, SampleErro
 from videoperceiver.losses.grpo import ComparativeBaseline
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.progress import stage_progress
-from videoperceiver.rewards.base import BaseReward
+from videoperceiver.rewards.base import DEFAULT_WEIGHTS, BaseReward
 from videoperceiver.rewards.quality import Quality
 from videoperceiver.runs import Run
 from videoperceiver.scoring.entailment import load_entailment
@@ -59,6 +59,9 @@ def run(config: GrpoConfig) -> Run:
             return run
         policy = Policy.load(config.model, config.optim, config.runtime, world, seed=config.seed)
         state = checkpoints.resume(run, policy) or checkpoints.State(0)
+        if world.size > 1:
+            with torch.no_grad():
+                policy([filler(policy.backbone)])  # FSDP2 wants a forward of the whole before one of its blocks, and a step begins with decoding
         engine = open_engine(config.engine, policy.backbone, rank=world.rank, world_size=world.size)
         try:
             trainer = Trainer(config, policy, engine, ClipStore(config.train, policy.backbone.adapter.fit, split="train"), run)
@@ -93,7 +96,8 @@ class Trainer:
         config, device = self.config, self.policy.world.device
         self.baseline = ComparativeBaseline(config.reward.baseline_decay)
         self.clock = Clock(device, self.policy.backbone.adapter.vision)
-        self.scorer = Scorer(Quality(load_entailment(config.reward.entailment), both_directions=config.reward.both_directions), BaseReward(config.reward.base))
+        quality = Quality(load_entailment(config.reward.entailment), both_directions=config.reward.both_directions)
+        self.scorer = Scorer(quality, BaseReward(config.reward.base or DEFAULT_WEIGHTS))
         self.rollouts = Rollouts(
             self.engine,
             self.policy.backbone,
