@@ -6,9 +6,10 @@ from markupsafe import Markup
 
 from videoperceiver.pages import words
 from videoperceiver.pages.answers import answers
+from videoperceiver.pages.figures import ClipFigure
 from videoperceiver.pages.filmstrip import choose_columns, filmstrip, num_columns
 from videoperceiver.pages.html import render
-from videoperceiver.pages.records import AnsweredQuestion, ClipFigure
+from videoperceiver.pages.records import AnsweredQuestion
 from videoperceiver.pages.timeline import timeline
 
 _OPERATOR_WORDS = {

@@ -7,8 +7,8 @@ import numpy as np
 from markupsafe import Markup
 
 from videoperceiver.pages import words
+from videoperceiver.pages.figures import CurveGroup, CurvePanel, Rows
 from videoperceiver.pages.html import render
-from videoperceiver.pages.records import CurveGroup, CurvePanel, Rows
 from videoperceiver.pages.scales import Axis, bounds, lines, smooth, ticks
 
 HEIGHT_PX, TOP_PX = 104, 16

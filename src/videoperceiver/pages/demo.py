@@ -7,7 +7,8 @@ from videoperceiver.pages.accuracy import accuracy_chart, accuracy_table, differ
 from videoperceiver.pages.clip import clip_figure
 from videoperceiver.pages.curves import curves
 from videoperceiver.pages.html import page, render
-from videoperceiver.pages.records import Column, DemoReport, Estimate, Model
+from videoperceiver.pages.records import Column, Estimate, Model
+from videoperceiver.pages.reports import DemoReport
 from videoperceiver.pages.timing import timing
 
 SLICES = (("agree", "Cue agrees with the answer"), ("conflict", "Cue points to a wrong answer"))

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from videoperceiver.pages import words
 from videoperceiver.pages.clip import clip_figure
+from videoperceiver.pages.figures import ClipFigure
 from videoperceiver.pages.html import page, render
-from videoperceiver.pages.records import ClipFigure, Phase
+from videoperceiver.pages.reports import Phase
 from videoperceiver.pages.timing import timing
 
 SHOWN_KEYFRAMES = 12

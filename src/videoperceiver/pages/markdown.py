@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 from videoperceiver.pages import words
-from videoperceiver.pages.records import Difference, Estimate, RunsReport, ScoreTable
+from videoperceiver.pages.records import Difference, Estimate, ScoreTable
+from videoperceiver.pages.reports import RunsReport
 
 
 def runs_markdown(report: RunsReport, *, title: str) -> str:

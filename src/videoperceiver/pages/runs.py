@@ -9,7 +9,7 @@ from videoperceiver.pages.answers import answers
 from videoperceiver.pages.clip import clip_figure
 from videoperceiver.pages.curves import curves
 from videoperceiver.pages.html import page, render
-from videoperceiver.pages.records import Mistake, RunsReport
+from videoperceiver.pages.reports import Mistake, RunsReport
 
 
 def runs_page(report: RunsReport, *, title: str) -> str:

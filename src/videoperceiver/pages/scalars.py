@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from videoperceiver.pages.records import CurvePanel, Rows
+from videoperceiver.pages.figures import CurvePanel, Rows
 
 SCALARS = {
     "loss": "loss",

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from videoperceiver.pages import words
 from videoperceiver.pages.html import render
-from videoperceiver.pages.records import Phase
+from videoperceiver.pages.reports import Phase
 
 
 def timing(phases: Sequence[Phase]) -> Markup:
