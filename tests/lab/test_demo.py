@@ -6,7 +6,7 @@ import pytest
 
 from videoperceiver.config import load
 from videoperceiver.evaluation.evaluate import read_predictions
-from videoperceiver.lab import demo
+from videoperceiver.lab import demo, worlds
 from videoperceiver.stages import DemoConfig
 
 SMALL = ["backbone_clips=6", "train_clips=6", "grpo_clips=4", "test_clips=3", "backbone_steps=[1,1]", "sft_steps=1", "grpo_steps=1", "num_workers=1"]
@@ -76,10 +76,10 @@ def test_a_second_call_does_nothing(finished):
 
 
 def test_splits_share_no_seed():
-    sets = demo.rendered_sets(load(DemoConfig, None, ["seed=3"]))
+    sets = worlds.rendered_sets(load(DemoConfig, None, ["seed=3"]))
     train = [arguments["seed"] for arguments in sets.values() if arguments["split"] == "train"]
     assert len(train) == len(set(train))
-    assert not {a["seed"] for a in demo.rendered_sets(load(DemoConfig, None, ["seed=4"])).values() if a["split"] == "train"} & set(train)
+    assert not {a["seed"] for a in worlds.rendered_sets(load(DemoConfig, None, ["seed=4"])).values() if a["split"] == "train"} & set(train)
     assert sets["agree"] | {"cue": "conflict"} == sets["conflict"]
 
 

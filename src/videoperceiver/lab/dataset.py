@@ -1,7 +1,7 @@
 """Writes rendered clips as H.264 files and describes them as samples."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +10,7 @@ import numpy as np
 from videoperceiver.lab import scenes, tasks
 from videoperceiver.lab.difficulty import NAME, Cue, Difficulty, Split, difficulty_named
 from videoperceiver.lab.render import render
-from videoperceiver.types import Sample
+from videoperceiver.types import Question, Sample
 from videoperceiver.video.write import write_mp4
 
 _SPLIT_NUMBER = {"train": 0, "validation": 1, "test": 2}
@@ -64,30 +64,31 @@ def render_dataset(
         drawn = scenes.draw(number, level, split=split, cue=cue, reliability=reliability)
         scene, video = drawn.scene, f"clips/{index:06d}.mp4"
         write_mp4(render(scene), folder / video, fps=scene.fps, crf=level.crf, pix_fmt=level.pix_fmt, preset="ultrafast")
-        samples.append(
-            Sample(
-                id=f"{folder.name}-{index:06d}",
-                video=video,
-                sha256=hashlib.sha256((folder / video).read_bytes()).hexdigest(),
-                split=split,
-                source=NAME,
-                t_s=tuple(frame / scene.fps for frame in range(scene.num_frames)),
-                caption=tasks.caption(scene),
-                questions=tasks.questions(scene, families, seed=number, list_options=list_options),
-                keywords=tasks.phrases(scene),
-                spans=tasks.spans(scene),
-                seed=number,
-                tags={
-                    "cue": cue,
-                    "reliability": str(reliability),
-                    "pair": f"{split}-{seed}-{index:06d}",
-                    "parity": "odd" if tasks.main_event(scene).start % 2 else "even",
-                    "difficulty": difficulty if isinstance(difficulty, str) else "custom",
-                    **{f"hint/{family}": answer for family, answer in drawn.hints.items()},
-                },
-            )
-        )
+        about = {"cue": cue, "reliability": str(reliability), "pair": f"{split}-{seed}-{index:06d}"}
+        about["difficulty"] = difficulty if isinstance(difficulty, str) else "custom"
+        asked = tasks.questions(scene, families, seed=number, list_options=list_options)
+        samples.append(_described(folder, video, drawn, f"{folder.name}-{index:06d}", split, asked, about))
     return samples
+
+
+def _described(folder: Path, video: str, drawn: scenes.Drawn, name: str, split: Split, asked: Sequence[Question], about: Mapping[str, str]) -> Sample:
+    """The sample of a clip that was written."""
+    scene = drawn.scene
+    parity = "odd" if tasks.main_event(scene).start % 2 else "even"
+    return Sample(
+        id=name,
+        video=video,
+        sha256=hashlib.sha256((folder / video).read_bytes()).hexdigest(),
+        split=split,
+        source=NAME,
+        t_s=tuple(frame / scene.fps for frame in range(scene.num_frames)),
+        caption=tasks.caption(scene),
+        questions=tuple(asked),
+        keywords=tasks.phrases(scene),
+        spans=tasks.spans(scene),
+        seed=scene.seed,
+        tags={**about, "parity": parity, **{f"hint/{family}": answer for family, answer in drawn.hints.items()}},
+    )
 
 
 def scene_of(sample: Sample, difficulty: Difficulty | None = None) -> scenes.Drawn:

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -18,19 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from videoperceiver.config import load
-from videoperceiver.data import build, manifest
-from videoperceiver.errors import ConfigError, MissingExtraError
+from videoperceiver.data import build
+from videoperceiver.errors import MissingExtraError
 from videoperceiver.evaluation import evaluate
-from videoperceiver.lab.backbone import build_tiny
-from videoperceiver.lab.dataset import render_dataset
-from videoperceiver.lab.tasks import VOCABULARY
-from videoperceiver.progress import stage_progress
+from videoperceiver.lab.worlds import build_sets, manifest_path, overrides, recipe, render_sets, rendered_sets, warm_up
 from videoperceiver.runs import Run
 from videoperceiver.stages import DataConfig, DemoConfig, EvaluateConfig, GrpoConfig, SftConfig
 from videoperceiver.training import grpo, sft
 
-RELIABILITY = 0.88
-"""Probability that a static cue is right in training (method section 6, second prototype)."""
 SHIPPED = {
     "bikes.mp4": "people ride bikes along a street, a taxi passes, the shot cuts to another street",
     "carphone_pristine.mp4": "a man talks in a moving car and turns his head",
@@ -42,8 +37,6 @@ TESTS = ("agree", "conflict")
 PHASES = "phases.json"
 PLAIN = {"contrastive.weight": 0, "uniform_weight": 0, "joint_weight": 0}
 """What makes stage 1 its own control."""
-WARM_UP = {"bright": 1.5e-3, "brief": 1e-3}
-"""Difficulty of the backbone's clips -> learning rate."""
 
 
 @dataclass
@@ -85,11 +78,11 @@ def run(config: DemoConfig) -> Run:
     phases = run.folder / PHASES
     demo = Demo(config, run, json.loads(phases.read_text()) if phases.exists() else {})
     with demo.phase("rendering"):
-        render(demo)
+        render_sets(demo.folder, rendered_sets(config), config.num_workers)
     with demo.phase("stage 0"):
         stage_0(demo)
     with demo.phase("backbone"):
-        warm_up(demo)
+        demo.runs |= warm_up(demo.folder, config)
     with demo.phase("stage 1 and its control"):
         stage_1(demo)
     with demo.phase("stage 2"):
@@ -103,61 +96,12 @@ def run(config: DemoConfig) -> Run:
     return run
 
 
-def recipe(name: str) -> Path:
-    """A shipped recipe: in the installed package, or in the checkout it is run from."""
-    package = Path(__file__).parents[1]
-    for root in (package / "recipes", package.parents[1] / "recipes"):
-        if (root / name).is_file():
-            return root / name
-    raise ConfigError(f"the shipped recipe {name} was not found beside {package}; reinstall videoperceiver")
-
-
-def rendered_sets(config: DemoConfig) -> dict[str, dict[str, Any]]:
-    """Name -> arguments of render_dataset. Splits share no event; `agree` and `conflict` are the same events with other cues."""
-    seed = config.seed
-    test = {"num_clips": config.test_clips, "seed": seed, "split": "test", "difficulty": "faint"}
-    return {
-        "bright": {"num_clips": config.backbone_clips, "seed": 4 * seed, "split": "train", "difficulty": "bright", "cue": "independent"},
-        "brief": {"num_clips": config.backbone_clips, "seed": 4 * seed + 1, "split": "train", "difficulty": "brief", "cue": "independent"},
-        "train": {
-            "num_clips": config.train_clips,
-            "seed": 4 * seed + 2,
-            "split": "train",
-            "difficulty": "faint",
-            "cue": "shortcut",
-            "reliability": RELIABILITY,
-        },
-        "grpo": {"num_clips": config.grpo_clips, "seed": 4 * seed + 3, "split": "train", "difficulty": "dim", "cue": "shortcut", "reliability": RELIABILITY},
-        "agree": test | {"cue": "agree"},
-        "conflict": test | {"cue": "conflict"},
-    }
-
-
-def render(demo: Demo) -> None:
-    """Renders every set as H.264 files, set by set in parallel processes; a finished set has its samples.parquet."""
-    missing = {name: arguments for name, arguments in rendered_sets(demo.config).items() if not _samples(demo, name).exists()}
-    with ProcessPoolExecutor(demo.config.num_workers, mp_context=get_context("spawn")) as pool, stage_progress("render clips", len(missing)) as advance:
-        for done in as_completed(pool.submit(_render, demo.folder / "rendered" / name, arguments) for name, arguments in missing.items()):
-            advance(done.result())
-
-
-def _render(folder: Path, arguments: dict[str, Any]) -> str:
-    shutil.rmtree(folder, ignore_errors=True)  # a killed session's half
-    manifest.write(render_dataset(folder, **arguments), folder / "samples.parquet")
-    return folder.name
-
-
-def _samples(demo: Demo, name: str) -> Path:
-    return demo.folder / "rendered" / name / "samples.parquet"
-
-
 def stage_0(demo: Demo) -> None:
     """Keywords, relevance, key frames, V' and manifest: rendered sets with their annotated events, real clips by detection."""
-    for name in rendered_sets(demo.config):
-        fields = {"source": _samples(demo, name), "output": demo.folder / "data" / name, "num_workers": demo.config.num_workers}
-        demo.runs[f"data/{name}"] = build.run(load(DataConfig, recipe("tiny/data.yaml"), _overrides(fields)))
+    built = build_sets(demo.folder, rendered_sets(demo.config), demo.config.num_workers)
+    demo.runs |= {f"data/{name}": run for name, run in built.items()}
     fields = {"source": real_clips(demo), "output": demo.folder / "data" / "real", "split": "test", "max_frames": 400, "max_reject_rate": 1}
-    demo.runs["data/real"] = build.run(load(DataConfig, None, _overrides(fields)))
+    demo.runs["data/real"] = build.run(load(DataConfig, None, overrides(fields)))
 
 
 def real_clips(demo: Demo) -> Path:
@@ -173,18 +117,6 @@ def real_clips(demo: Demo) -> Path:
         shutil.copyfile(Path(spec.origin).parent / "datasets" / "data" / name, folder / name)
     (folder / "captions.jsonl").write_text("".join(json.dumps({"file": name, "caption": caption}) + "\n" for name, caption in SHIPPED.items()))
     return folder
-
-
-def warm_up(demo: Demo) -> None:
-    """The stand-in for a pretrained backbone: random weights, taught on clips whose cues say nothing, first bright events, then brief ones."""
-    model = demo.folder / "init"
-    if not model.exists():
-        build_tiny(model, VOCABULARY, seed=demo.config.seed)
-    for i, ((name, lr), steps) in enumerate(zip(WARM_UP.items(), demo.config.backbone_steps, strict=True)):
-        fields = {"steps": steps, "seed": 2 * demo.config.seed + i, "optim.lr": lr}
-        demo.runs[f"backbone-{name}"] = done = _sft(demo, f"backbone-{name}", "tiny/backbone/sft.yaml", model, name, fields)
-        model = done.folder / "model"
-    demo.runs["backbone"] = done
 
 
 def stage_1(demo: Demo) -> None:
@@ -208,20 +140,20 @@ def fine_tune(demo: Demo, name: str, fields: Mapping[str, Any]) -> None:
 
 
 def _sft(demo: Demo, name: str, recipe_name: str, model: Path, data: str, fields: Mapping[str, Any]) -> Run:
-    fields = {"model.path": model, "train": [_manifest(demo, data)], "output": demo.folder / name, **fields}
-    return sft.run(load(SftConfig, recipe(recipe_name), _overrides(fields)))
+    fields = {"model.path": model, "train": [manifest_path(demo.folder, data)], "output": demo.folder / name, **fields}
+    return sft.run(load(SftConfig, recipe(recipe_name), overrides(fields)))
 
 
 def reinforce(demo: Demo) -> None:
     """Stage 2 from stage 1."""
     fields = {
         "model.path": demo.runs["stage1"].folder / "model",
-        "train": [_manifest(demo, "grpo")],
+        "train": [manifest_path(demo.folder, "grpo")],
         "output": demo.folder / "stage2",
         "steps": demo.config.grpo_steps,
         "seed": demo.config.seed,
     }
-    demo.runs["stage2"] = grpo.run(load(GrpoConfig, recipe("tiny/grpo.yaml"), _overrides(fields)))
+    demo.runs["stage2"] = grpo.run(load(GrpoConfig, recipe("tiny/grpo.yaml"), overrides(fields)))
 
 
 def test(demo: Demo) -> None:
@@ -230,16 +162,7 @@ def test(demo: Demo) -> None:
         for half in TESTS:
             fields = {
                 "model.path": demo.runs[model].folder / "model",
-                "manifest": _manifest(demo, half),
+                "manifest": manifest_path(demo.folder, half),
                 "output": demo.folder / "evaluation" / f"{model}-{half}",
             }
-            demo.runs[f"{model}-{half}"] = evaluate.run(load(EvaluateConfig, recipe("tiny/evaluate.yaml"), _overrides(fields)))
-
-
-def _manifest(demo: Demo, name: str) -> Path:
-    return demo.folder / "data" / name / "manifest.parquet"
-
-
-def _overrides(fields: Mapping[str, Any]) -> list[str]:
-    """`key=value` with values as JSON, which YAML reads back whatever characters a path holds."""
-    return [f"{name}={json.dumps(value, default=str)}" for name, value in fields.items()]
+            demo.runs[f"{model}-{half}"] = evaluate.run(load(EvaluateConfig, recipe("tiny/evaluate.yaml"), overrides(fields)))

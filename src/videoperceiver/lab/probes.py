@@ -98,7 +98,7 @@ def _fps(clip: Clip) -> float:
 def _patches(sample: Sample, label: str) -> np.ndarray:
     """(patches,) whether an event whose label ends so is seen in each temporal patch."""
     frames = np.array([any(span.start_s <= t <= span.end_s and span.label.endswith(label) for span in sample.spans) for t in sample.t_s])
-    return frames[: len(frames) // PATCH_FRAMES * PATCH_FRAMES].reshape(-1, PATCH_FRAMES).any(axis=1)
+    return np.asarray(frames[: len(frames) // PATCH_FRAMES * PATCH_FRAMES].reshape(-1, PATCH_FRAMES).any(axis=1))
 
 
 def presence_auc(states: Sequence[np.ndarray], has_event: Sequence[np.ndarray], num_fit: int) -> float:

@@ -104,7 +104,7 @@ def warm_up(folder: Path, config: DemoConfig) -> dict[str, Run]:
         fields |= {"model.path": model, "train": [manifest_path(folder, name)], "output": folder / f"backbone-{name}"}
         runs[f"backbone-{name}"] = done = sft.run(load(SftConfig, recipe("tiny/backbone/sft.yaml"), overrides(fields)))
         model = done.folder / "model"
-    return runs
+    return runs | {"backbone": done}
 
 
 def overrides(fields: Mapping[str, Any]) -> list[str]:
