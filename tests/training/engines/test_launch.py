@@ -1,0 +1,52 @@
+"""The launch file: what it starts on each node, seen by programs that write down how they were called."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from videoperceiver.config import load
+from videoperceiver.stages import GrpoConfig
+
+SCRIPT = Path(__file__).parents[3] / "recipes/launch/rollout_servers.sh"
+
+
+@pytest.fixture
+def launch(tmp_path):
+    recorder = tmp_path / "recorder"
+    recorder.write_text('#!/bin/sh\necho "$CUDA_VISIBLE_DEVICES $*" >> "$(dirname "$0")/calls"\n')
+    recorder.chmod(0o755)
+
+    def run(*arguments, **variables):
+        (tmp_path / "calls").write_text("")
+        environment = {"PATH": os.environ["PATH"], "VLLM_PYTHON": str(recorder), "TORCHRUN": str(recorder), **variables}
+        done = subprocess.run(["bash", str(SCRIPT), *arguments], env=environment, capture_output=True, text=True, timeout=20)
+        return done, sorted((tmp_path / "calls").read_text().splitlines())
+
+    return run
+
+
+GIVEN = {"NODES": "a b", "CHECKPOINT": "/m", "VIDEOPERCEIVER_ENGINE_TOKEN": "secret", "SERVE_GPUS": "2,3", "TRAIN_GPUS": "0,1", "LORA_RANK": "8"}
+
+
+def test_each_node_serves_and_trains(launch):
+    done, calls = launch("grpo.yaml", "train=[/d]", "output=/o", NODE_RANK="1", **GIVEN)
+    assert done.returncode == 0, done.stderr
+    server = "-m videoperceiver.training.engines.vllm_server /m --host b --port"
+    assert [call for call in calls if "vllm_server" in call] == [f"{gpu} {server} {port} --dtype bfloat16 --lora-rank 8" for gpu, port in ((2, 8100), (3, 8101))]
+    (trainer,) = [call for call in calls if "vllm_server" not in call]
+    assert trainer.startswith("0,1 --nnodes 2 --node-rank 1 --nproc-per-node 2 --master-addr a --master-port 29500 --no-python videoperceiver grpo grpo.yaml ")
+    overrides = trainer.split("grpo.yaml ")[1].split()
+    config = load(GrpoConfig, None, overrides)
+    assert config.engine.servers == ["http://a:8100", "http://a:8101", "http://b:8100", "http://b:8101"]  # the same list on every node
+    assert config.model.path == "/m"
+    assert "secret" not in " ".join(calls)
+
+
+@pytest.mark.parametrize("missing", ["NODES", "CHECKPOINT", "VIDEOPERCEIVER_ENGINE_TOKEN"])
+def test_what_is_missing_is_named(launch, missing):
+    done, calls = launch("grpo.yaml", NODE_RANK="0", **{key: value for key, value in GIVEN.items() if key != missing})
+    assert done.returncode != 0
+    assert missing in done.stderr
+    assert calls == []
