@@ -39,7 +39,7 @@ clean:  ## forget the environment and caches
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: EXTRAS = demo,text
-.venv/.dev: EXTRAS = demo,text,dev
+.venv/.dev: EXTRAS = demo,text,web,eval,dev
 .venv/.docs: EXTRAS = docs
 .venv/.demo .venv/.dev .venv/.docs: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q -e '.[$(EXTRAS)]' -c constraints.txt
