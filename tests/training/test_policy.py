@@ -62,7 +62,7 @@ def test_bfloat16_follows_float32_and_keeps_float32_weights(tiny_model, rendered
         assert {weight.dtype for weight in load_file(run.folder / "model" / "model.safetensors").values()} == {getattr(torch, dtype)}
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=2e-2)
-    [checkpoint] = (tmp_path / "bfloat16" / "checkpoints").glob("step-*")
+    checkpoint = tmp_path / "bfloat16" / "checkpoints" / "step-00000002"
     saved, start = checkpoints.weights(checkpoint), trained(Policy.load(ModelConfig(path=str(tiny_model)), OptimConfig(), RuntimeConfig()).backbone)
     assert {weight.dtype for weight in saved.values()} == {torch.float32}
     moved = [not torch.equal(weight, start[name]) for name, weight in saved.items() if name in start]

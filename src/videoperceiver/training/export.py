@@ -26,6 +26,7 @@ from videoperceiver.training.policy import Policy, load_backbone, trained
 logger = logging.getLogger(__name__)
 MODEL = "model"
 KEY = "HF_TOKEN"
+CONFIGS: dict[str, type[SftConfig | GrpoConfig]] = {"sft": SftConfig, "grpo": GrpoConfig}
 
 
 def finish(run: Run, policy: Policy, config: SftConfig | GrpoConfig) -> None:
@@ -44,22 +45,45 @@ def finish(run: Run, policy: Policy, config: SftConfig | GrpoConfig) -> None:
     policy.world.barrier()
 
 
-def export(run: Run, config: ModelConfig, settings: ExportConfig, output: Path, *, checkpoint: Path) -> Path:
-    """Writes the model of one of a run's checkpoints.
+def export(run: Run, settings: ExportConfig, *, checkpoint: str = "last", output: Path | None = None) -> Path:
+    """Writes the model of one of a run's checkpoints, as the run's own `model` folder is written.
 
     Args:
-        run: whose recipe and figures the card shows.
-        config: the recipe's model.
+        run: of stage 1 or 2, finished or not.
         settings: adapter or merged weights, the average or the weights themselves, to the hub or not.
-        output: a new or empty folder.
-        checkpoint: of the run.
+        checkpoint: "last", "best" (by the recipe's held_out.best_by) or a number of steps.
+        output: a new or empty folder; None = one in the run's folder, named after the step.
+
+    Raises:
+        RunError: there is no such checkpoint, the output is taken or cannot be written.
     """
+    if run.stage not in CONFIGS:
+        raise RunError(f"{run.folder} holds a run of stage {run.stage!r}; expected one that trains a model: {' or '.join(CONFIGS)}")
+    config = run.config(CONFIGS[run.stage])
+    source = _chosen(run, checkpoint, config.held_out.best_by)
+    kind = ("-adapter" if settings.adapter else "") + ("-ema" if settings.ema else "")
+    output = output or run.folder / f"model-{source.name}{kind}"
     if output.exists() and any(output.iterdir()):
         raise RunError(f"{output} is not empty: expected a new folder for the model, name another one")
-    folder = write(run, config, settings, checkpoints.weights(checkpoint, average=settings.ema), output, source=checkpoint)
+    folder = write(run, config.model, settings, checkpoints.weights(source, average=settings.ema), output, source=source)
     if settings.push_to_hub:
         push(folder, settings.push_to_hub)
     return folder
+
+
+def _chosen(run: Run, checkpoint: str, best_by: str) -> Path:
+    folder = run.folder / "checkpoints"
+    there = sorted(folder.glob("step-*"))
+    if checkpoint == "last":
+        found = checkpoints.newest(run)
+    elif checkpoint == "best":
+        found = checkpoints.best(folder, f"held_out/{best_by}")
+    else:
+        found = run.checkpoint_path(int(checkpoint)) if checkpoint.isdecimal() else None
+    if found not in there:
+        steps = ", ".join(str(int(path.name.removeprefix("step-"))) for path in there) or "none"
+        raise RunError(f"{run.folder}: no checkpoint {checkpoint!r}; expected last, best (where held_out.best_by is set) or one of the steps there: {steps}")
+    return found
 
 
 def whole_weights(policy: Policy, *, average: bool = False) -> dict[str, Tensor]:
@@ -133,9 +157,8 @@ def push(folder: Path, name: str) -> str:
         ConfigError: no key is set.
         EndpointError: the hub refused.
     """
-    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HFValidationError, HTTPError  # whichever HTTP client this version of the hub's package uses
 
     key = os.environ.get(KEY)
     if not key:
@@ -146,7 +169,7 @@ def push(folder: Path, name: str) -> str:
         hub.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload of a VideoPerceiver run")
     except HFValidationError as error:
         raise ConfigError(f"export.push_to_hub={name!r}: {error}") from error
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:
         reason = str(error).replace(key, "***").strip().splitlines()[0]
         raise EndpointError(f"{folder} could not be uploaded to {name!r} ({reason}); it is complete here: `videoperceiver export` can send it again") from None
     address = f"{hub.endpoint}/{name}"

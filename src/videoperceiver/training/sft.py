@@ -88,7 +88,7 @@ class Trainer:
                 self.run.log(step, **metrics)
                 track(step, metrics)
                 advance(f"loss {metrics['loss']:.3f} {metrics['clips_per_s']:.3g} clips/s" + _waiting(metrics["wait_share"]))
-                if step + 1 < config.steps and ((step + 1) % config.checkpoint_every == 0 or (figures and config.held_out.best_by)):
+                if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or (figures and config.held_out.best_by):
                     self.save(step + 1, figures)
 
     def save(self, step: int, figures: dict[str, float]) -> None:
