@@ -159,7 +159,10 @@ class MetaBackbone(Backbone):
 
     def encode_text(self, text: str) -> np.ndarray:
         """Ids (L,): the tokenizer's, or so many for each word."""
-        return super().encode_text(text) if self.spelled else np.ones(max(1, round(len(text.split()) * self.processor.tokens_a_word)), np.int64)
+        if self.spelled:
+            return super().encode_text(text)
+        words, marks = text.replace("<|", " ").split(), text.count("<|")  # a mark is one token
+        return np.ones(max(1, round((len(words) - marks) * self.processor.tokens_a_word) + marks), np.int64)
 
     def spell_video(self, t_s: np.ndarray, height_px: int, width_px: int) -> VideoTokens:
         """As the processor would, or header, patches and their marks by number."""

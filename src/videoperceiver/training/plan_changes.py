@@ -47,10 +47,10 @@ class _Lever:
     pull: Callable[[Setting], Setting]
 
 
-def changes(setting: Setting, before: Plan) -> list[Change]:
-    """Every single change that applies, the largest saving first; those that save nothing are left out."""
+def changes(setting: Setting, before: Plan, *, least_gib: float = 0.05) -> list[Change]:
+    """Every single change that applies, the largest saving first; those that save less than `least_gib` are left out."""
     found = [_changed(lever, setting, before) for lever in _levers(setting, before)]
-    return sorted((change for change in found if change.saved_gib > 0.05), key=lambda change: -change.saved_gib)
+    return sorted((change for change in found if change.saved_gib > least_gib), key=lambda change: -change.saved_gib)
 
 
 def first_that_fit(setting: Setting, before: Plan) -> list[Change]:
