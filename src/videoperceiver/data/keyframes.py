@@ -76,7 +76,7 @@ def analyse(
 
     Args:
         source: a video file, a folder of images, or a file's bytes.
-        text: caption, or question and answer; its event phrases become the keywords where none are given.
+        text: caption, or question and answer, whose event phrases become the keywords.
         keywords: event phrases, in place of `text`.
         fps: frames a second to look at.
         span: (start, end) seconds to look at; None is all.
@@ -91,22 +91,18 @@ def analyse(
     Raises:
         VideoReadError: the video cannot be read or has no frame in `span`.
         SampleError: the backend needs keywords, and the text names no event.
-        ConfigError: an unknown backend or operator.
-        MissingExtraError: a backend's packages are not installed.
+        ConfigError, MissingExtraError: an unknown backend or operator; packages that are not installed.
     """
     clock = _Clock()
     scorer = load_relevance(relevance) if isinstance(relevance, str) else relevance
-    phrases, extractor_name = _keywords(text, keywords, keywords_backend)
-    if scorer.needs_keywords and not phrases:
-        raise SampleError(f"{scorer.name} needs keywords, and the text {text!r} names no event; give keywords or choose relevance=motion", path=name_of(source))
+    phrases, extractor_name = _keywords(text, keywords, keywords_backend, scorer, name_of(source))
     clock.lap("load")
     described, pictures = _described(source, scorer, cache, clock.lap, on_frames, fps=fps, span=span, frame_fps=frame_fps)
     t_s, scored = described["t_s"], scorer.score(described["records"], described["t_s"], phrases)
-    clock.lap("relate")
     found = locate(scored.scores, t_s, spans=spans, rescore=scored.degraded, **detection)
-    clock.lap("locate")
-    shown_idx = _shown_idx(t_s, found)
-    thumbnails = np.stack([unpacked(pictures[i]) for i in shown_idx]) if pictures else _read_again(source, t_s[shown_idx], frame_fps)
+    clock.lap("relate")
+    thumbnails_idx = _shown_idx(t_s, found)
+    thumbnails = _thumbnails(thumbnails_idx, pictures, source, t_s, frame_fps)
     clock.lap("thumbnails")
     return KeyframeAnalysis(
         **vars(found),
@@ -116,7 +112,7 @@ def analyse(
         keywords=phrases,
         from_spans=bool(spans),
         thumbnails=thumbnails,
-        thumbnails_idx=shown_idx,
+        thumbnails_idx=thumbnails_idx,
         spans=tuple(spans),
         relevance=scorer.name,
         keywords_backend=extractor_name,
@@ -145,11 +141,15 @@ def _described(
     return entry, pictures
 
 
-def _keywords(text: str, keywords: Sequence[str], backend: str | KeywordExtractor) -> tuple[tuple[str, ...], str]:
-    if keywords or not text.strip():
-        return tuple(keywords), ""
-    extractor = load_keywords(backend) if isinstance(backend, str) else backend
-    return extractor([text])[0], extractor.name
+def _keywords(text: str, keywords: Sequence[str], backend: str | KeywordExtractor, scorer: RelevanceScorer, name: str) -> tuple[tuple[str, ...], str]:
+    """The keywords and who extracted them."""
+    found, extractor_name = tuple(keywords), ""
+    if not keywords and text.strip():
+        extractor = load_keywords(backend) if isinstance(backend, str) else backend
+        found, extractor_name = extractor([text])[0], extractor.name
+    if scorer.needs_keywords and not found:
+        raise SampleError(f"{scorer.name} needs keywords, and the text {text!r} names no event; give keywords or choose relevance=motion", path=name)
+    return found, extractor_name
 
 
 def _shown_idx(t_s: np.ndarray, found: Located) -> np.ndarray:
@@ -160,8 +160,11 @@ def _shown_idx(t_s: np.ndarray, found: Located) -> np.ndarray:
     return np.array(sorted((shown | sources) - {BLANK}), np.int64)
 
 
-def _read_again(source: Source, t_s: np.ndarray, frame_fps: float | None) -> np.ndarray:
-    return read_clip(source, t_s=t_s, size_px=THUMBNAIL_PX, frame_fps=frame_fps).frames
+def _thumbnails(idx: np.ndarray, pictures: Sequence[bytes], source: Source, t_s: np.ndarray, frame_fps: float | None) -> np.ndarray:
+    """Out of the pictures kept while describing, or read where the records came out of the cache."""
+    if pictures:
+        return np.stack([unpacked(pictures[i]) for i in idx])
+    return read_clip(source, t_s=t_s[idx], size_px=THUMBNAIL_PX, frame_fps=frame_fps).frames
 
 
 class _Clock:

@@ -9,16 +9,15 @@ import json
 import logging
 import os
 import random
-import tempfile
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from videoperceiver.errors import ConfigError, EndpointError
+from videoperceiver.scoring.answer_cache import AnswerCache
 from videoperceiver.scoring.extras import require
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class ChatEndpoint:
         self._retriable = (httpx.TransportError,)  # timeouts, refused and broken connections, truncated bodies
         self._max_retries, self._backoff_s = max_retries, backoff_s
         self._max_answer_tokens, self._token_budget = max_answer_tokens, token_budget
-        self._cache_folder = Path(cache_folder) if cache_folder is not None else None
+        self._cache = AnswerCache(cache_folder)
         self._num_parallel = num_parallel
         self._lock = threading.Lock()
         self.tokens_spent = 0
@@ -101,7 +100,7 @@ class ChatEndpoint:
         """
         payload = self._payload(messages, schema)
         key = hashlib.sha256(json.dumps([self.base_url, payload], sort_keys=True).encode()).hexdigest()
-        if (cached := self._cached(key)) is not None:
+        if (cached := self._cache.get(key)) is not None:
             return parse(cached)
         problem, advice_s = "", None
         for attempt in range(self._max_retries + 1):
@@ -119,7 +118,7 @@ class ChatEndpoint:
             except (ValueError, LookupError, TypeError, AttributeError) as error:
                 problem, advice_s = self._redacted(f"an answer that does not fit the schema ({error!r})"), None
                 continue
-            self._store(key, content)
+            self._cache.put(key, content)
             return answer
         raise NoAnswerError(
             f"{self.base_url}: gave up on model {self.model!r} after {self._max_retries + 1} tries; the last one got {problem}. "
@@ -188,23 +187,6 @@ class ChatEndpoint:
 
     def _redacted(self, text: str) -> str:
         return text.replace(self._key, "[key]") if self._key else text
-
-    def _cached(self, key: str) -> Any:
-        if self._cache_folder is None:
-            return None
-        try:
-            return json.loads((self._cache_folder / f"{key}.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
-
-    def _store(self, key: str, content: Any) -> None:
-        if self._cache_folder is None:
-            return
-        self._cache_folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._cache_folder, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-        os.replace(name, self._cache_folder / f"{key}.json")
 
 
 class _Transient(Exception):
