@@ -89,8 +89,7 @@ def analyse(
         **detection: operator, seed, thresholds; see `data.locate.Detection`.
 
     Raises:
-        VideoReadError: the video cannot be read or has no frame in `span`.
-        SampleError: the backend needs keywords, and the text names no event.
+        SampleError: the video cannot be read or has no frame in `span`, or the backend needs keywords and the text names no event.
         ConfigError, MissingExtraError: an unknown backend or operator; packages that are not installed.
     """
     clock = _Clock()
