@@ -60,10 +60,10 @@ def test_nothing_saved_is_nothing_resumed(run, policy):
 def test_the_last_and_the_best_are_kept(run, policy):
     for step, figure in ((1, 0.2), (2, 0.9), (3, None), (4, 0.9), (5, 0.1), (6, None)):
         metrics = {} if figure is None else {"held_out/accuracy_full": figure}
-        checkpoints.save(run, policy, step, metrics=metrics, keep=2, best_by="held_out/accuracy_full")
+        checkpoints.save(run, policy, step, metrics=metrics, keep=2, best_by="accuracy_full")
     assert names(run) == ["step-00000004", "step-00000005", "step-00000006"]  # of equals the later
-    assert checkpoints.best(run.folder / "checkpoints", "held_out/accuracy_full") == run.checkpoint_path(4)
-    assert checkpoints.best(run.folder / "checkpoints", "held_out/other") is None
+    assert checkpoints.best(run.folder / "checkpoints", "accuracy_full") == run.checkpoint_path(4)
+    assert checkpoints.best(run.folder / "checkpoints", "other") is None
 
 
 def test_a_checkpoint_half_written_or_half_removed_is_not_one(run, policy):

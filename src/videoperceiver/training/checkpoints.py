@@ -108,8 +108,8 @@ def newest(run: Run) -> Path | None:
 
 
 def best(folder: Path, by: str) -> Path | None:
-    """Of the checkpoints in a folder the one with the largest figure, the later of equals; None where none was measured."""
-    measured = [(figure, path) for path in sorted(folder.glob("step-*")) if (figure := _index(path)["metrics"].get(by)) is not None]
+    """Of the checkpoints in a folder the one with the largest held-out figure, the later of equals; None where none was measured."""
+    measured = [(figure, path) for path in sorted(folder.glob("step-*")) if (figure := _index(path)["metrics"].get(f"held_out/{by}")) is not None]
     return max(measured, default=(0.0, None))[1]
 
 

@@ -36,7 +36,7 @@ def finish(run: Run, policy: Policy, config: SftConfig | GrpoConfig) -> None:
         RunError: it could not be written.
         ConfigError: it shall go to the hub, and no key is set.
     """
-    best = checkpoints.best(run.folder / "checkpoints", f"held_out/{config.held_out.best_by}") if config.held_out.best_by else None
+    best = checkpoints.best(run.folder / "checkpoints", config.held_out.best_by) if config.held_out.best_by else None
     weights = checkpoints.weights(best, average=config.export.ema) if best else whole_weights(policy, average=config.export.ema)
     if policy.world.speaks:
         folder = write(run, config.model, config.export, weights, run.folder / MODEL, source=best)
@@ -77,7 +77,7 @@ def _chosen(run: Run, checkpoint: str, best_by: str) -> Path:
     if checkpoint == "last":
         found = checkpoints.newest(run)
     elif checkpoint == "best":
-        found = checkpoints.best(folder, f"held_out/{best_by}")
+        found = checkpoints.best(folder, best_by)
     else:
         found = run.checkpoint_path(int(checkpoint)) if checkpoint.isdecimal() else None
     if found not in there:

@@ -16,6 +16,10 @@ from videoperceiver.training.policy import Policy
 from videoperceiver.types import Clip, Sample
 
 CLIPS_A_CALL = 8
+NAMES = ("full", "degraded", "static")
+"""Accuracies: of questions about events on V and on V', of the others on V."""
+ALIGNED = ("t2v_r1", "text_prefers_v", "cos_v_degraded", "margin_degraded", "margin_rival")
+"""Figures of `alignment.measure` that may choose the best checkpoint."""
 
 
 class Stage(Protocol):
@@ -39,13 +43,16 @@ class HeldOut:
         tap_block: block whose alignment is measured, 0 = none.
 
     Raises:
-        ConfigError: the slice is empty, or among the training clips.
+        ConfigError: the slice is empty or what is trained on, or `held_out.best_by` names no figure.
     """
 
     def __init__(self, config: Stage, policy: Policy, run: Run, *, tap_block: int = 0):
         self._config, self._settings, self._policy, self._run, self._tap_block = config, config.held_out, policy, run, tap_block
         self._pairs: list[tuple[Sample, Clip]] | None = None
         self._store: ClipStore | None = None
+        there = [*(f"accuracy_{name}" for name in NAMES), *(ALIGNED if tap_block else ())]
+        if self._settings.best_by and (not self._settings.every or self._settings.best_by not in there):
+            raise ConfigError(f"held_out.best_by is {self._settings.best_by!r}; expected one of {', '.join(there)}, and held_out.every above 0")
         if self._settings.every:
             if self._settings.split == "train" and not self._settings.manifests:
                 raise ConfigError("held_out.split is 'train', which is what is trained on; name another split, or other manifests in held_out.manifests")
@@ -55,7 +62,7 @@ class HeldOut:
         """The figures after `step` updates where they are due, else {}; every rank calls it.
 
         Returns:
-            held_out/accuracy_full, held_out/accuracy_degraded: share of questions about events answered right on V and on V' (NaN without any).
+            held_out/accuracy_full, held_out/accuracy_degraded: share of closed questions about events answered right on V and on V' (NaN without any).
             held_out/accuracy_static: the same of questions that V' must not change, on V.
             held_out/...: of the tapped block, see `alignment.measure`.
         """
@@ -81,20 +88,18 @@ class HeldOut:
         return self._pairs
 
 
-NAMES = ("full", "degraded", "static")
-
-
 def accuracy_counts(backbone: Backbone, pairs: Sequence[tuple[Sample, Clip]], max_new_tokens: int) -> dict[str, float]:
-    """Questions scored and questions right, greedy: about events on V ("full") and on V' ("degraded"), about the rest on V ("static")."""
+    """Closed questions asked and those right, greedy: about events on V ("full") and on V' ("degraded"), about the rest on V ("static")."""
     counted = {f"{name}{end}": 0.0 for name in NAMES for end in ("", "_right")}
     for first in range(0, len(pairs), CLIPS_A_CALL):
         trees, leaves, asked = [], [], []
         for sample, clip in pairs[first : first + CLIPS_A_CALL]:
-            if not sample.questions:
+            closed = [q for q in sample.questions if q.kind != "open"]
+            if not closed:
                 continue
             builder = builder_of(backbone, sample, clip)
             videos = {"full": builder.video()} | ({"degraded": builder.degraded()} if sample.degradation is not None else {})
-            wanted = [(name, q) for q in sample.questions for name in videos if name == "full" or not q.static]
+            wanted = [(name, q) for q in closed for name in videos if name == "full" or not q.static]
             leaves.append([builder.question(videos[name], q.text) for name, q in wanted])
             asked += wanted
             trees.append(builder.tree())
@@ -102,8 +107,7 @@ def accuracy_counts(backbone: Backbone, pairs: Sequence[tuple[Sample, Clip]], ma
             continue
         drawn = generate(backbone, trees, leaves, num_generations=1, max_new_tokens=max_new_tokens, temperature=0.0, seed=0)
         for (name, q), [completion] in zip(asked, (leaf for tree in drawn for leaf in tree), strict=True):
-            score = answers.compare(completion.text, q.answer, q.kind, q.options)
-            if score == score:  # NaN: nobody can score it here
-                counted["static" if q.static else name] += 1
-                counted[f"{'static' if q.static else name}_right"] += score
+            key = "static" if q.static else name
+            counted[key] += 1
+            counted[f"{key}_right"] += answers.compare(completion.text, q.answer, q.kind, q.options) == 1.0  # what cannot be read is wrong, as in evaluation
     return counted
