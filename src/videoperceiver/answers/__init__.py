@@ -46,8 +46,14 @@ def extract(completion: str | None, kind: QuestionKind, options: tuple[str, ...]
     """
     if kind not in _READERS:
         raise ValueError(f"question kind is {kind!r}, expected one of {', '.join(_READERS)}")
-    text = clean(completion) if completion else ""
-    return _READERS[kind](text, tuple(options)) if text else None
+    return _read(completion, kind, tuple(options)) if completion else None
+
+
+@lru_cache(maxsize=8)
+def _read(completion: str, kind: QuestionKind, options: tuple[str, ...]) -> str | None:
+    """Remembered for a moment, because a completion is read for its answer and again for its score."""
+    text = clean(completion)
+    return _READERS[kind](text, options) if text else None
 
 
 def compare(completion: str | None, reference: str, kind: QuestionKind, options: tuple[str, ...] = (), tolerance: float | None = None) -> float:

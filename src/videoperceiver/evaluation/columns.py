@@ -36,20 +36,21 @@ def tabulate(rows: Sequence[Row], columns: Mapping[str, Column]) -> dict[str, fl
     return {name: 100 * value(column) for name, column in columns.items()}
 
 
-def estimate_columns(rows: Sequence[Row], columns: Mapping[str, Column], *, seed: int = 0) -> dict[str, Estimate]:
-    """Column -> share with its 95 % interval, resampling videos; one set of draws serves all columns."""
+def estimate_columns(groups: Mapping[str, Sequence[Row]], columns: Mapping[str, Column], *, seed: int = 0) -> dict[str, dict[str, Estimate]]:
+    """Group of rows (a condition, a scorer) -> column -> share with its 95 % interval, resampling videos; one set of draws serves all."""
     slices = Slices(seed=seed)
-    names: dict[Measure, tuple[str, ...]] = {}
-    for column in columns.values():
-        for _, measure in weights(column):
-            if measure not in names:
-                names[measure] = ("part", str(len(names)))
-                values = measure(rows)
-                slices.add(names[measure], [value for value, _ in values], [video for _, video in values])
-    for name, column in columns.items():
-        slices.mix(("column", name), [(names[measure], weight) for weight, measure in weights(column)])
+    for group, rows in groups.items():
+        names: dict[Measure, tuple[str, ...]] = {}
+        for column in columns.values():
+            for _, measure in weights(column):
+                if measure not in names:
+                    names[measure] = ("part", group, str(len(names)))
+                    values = measure(rows)
+                    slices.add(names[measure], [value for value, _ in values], [video for _, video in values])
+        for name, column in columns.items():
+            slices.mix(("column", group, name), [(names[measure], weight) for weight, measure in weights(column)])
     found = slices.estimates()
-    return {name: found["column", name] for name in columns}
+    return {group: {name: found["column", group, name] for name in columns} for group in groups}
 
 
 def weights(column: Column, weight: float = 1.0) -> list[tuple[float, Measure]]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from videoperceiver.evaluation import captions, metrics
@@ -16,20 +17,21 @@ if TYPE_CHECKING:
     from videoperceiver.evaluation.material import Material
 
 NEEDS = {(True, False): "right on V only", (True, True): "right on both", (False, False): "wrong on both", (False, True): "right on V' only"}
-HEAVY = ("text", "completion", "completions", "options", "scores")
+HEAVY = ("text", "completion", "completions", "options", "scores", "num_frames")
 
 
 def results(run: Run, config: EvaluateConfig, material: "Material", *, unused: Sequence[tuple[str, str, str]] = ()) -> dict[str, Any]:
     """Everything measured, from the rows on disk. Writes `keyframe_questions.json`, and `submission.json` where the benchmark has a server."""
     benchmark = material.benchmark
     official = benchmark.official if benchmark else None
-    rows, open_rows = [], []
+    rows, open_rows, tags = [], [], dict[str, dict[str, str]]()
     for row in iterate(run.folder / PREDICTIONS):  # one light record a row is kept, whatever the completions' length
         if official and row["kind"] != "open" and row["reference"]:
             row["official"] = official(row)
         if row["kind"] == "open" and row["reference"] and row["condition"] == "full":
             open_rows.append((row["reference"], row["completion"] or ""))
-        rows.append({key: value for key, value in row.items() if key not in HEAVY})
+        row["tags"] = tags.setdefault(row["sample"], row["tags"])
+        rows.append({key: intern(value) if isinstance(value, str) else value for key, value in row.items() if key not in HEAVY})
     result = summarize(rows, seed=config.seed) | {
         "protocol": material.protocol.record(),
         "engine": config.engine.kind,
@@ -48,20 +50,18 @@ def results(run: Run, config: EvaluateConfig, material: "Material", *, unused: S
         "benchmark": {"key": config.benchmark.name, "name": benchmark.name},
         "deviations": benchmark.protocol.deviations(material.protocol),
         "miscounts": material.miscounts,
-        "table": {name: _cells(group, benchmark.columns, config.seed) for name, group in conditions.items()},
     }
+    groups = {f"table/{name}": group for name, group in conditions.items()}
     if official:
-        rescored = {name: [{**row, "score": row.get("official")} for row in group] for name, group in conditions.items()}
-        result["official_table"] = {name: _cells(group, benchmark.columns, config.seed) for name, group in rescored.items()}
+        groups |= {f"official_table/{name}": [{**row, "score": row.get("official")} for row in group] for name, group in conditions.items()}
+    for name, cells in estimate_columns(groups, benchmark.columns, seed=config.seed).items():
+        table, _, condition = name.partition("/")
+        result.setdefault(table, {})[condition] = {column: asdict(estimate) for column, estimate in cells.items()}
     if open_rows:
         result["captions"] = captions.measure(config.benchmark.caption_metrics, [ref for ref, _ in open_rows], [said for _, said in open_rows])
     if benchmark.submission and "full" in conditions:
         run.write_json("submission.json", benchmark.submission(conditions["full"]))
     return result
-
-
-def _cells(rows: Sequence[metrics.Row], columns: Mapping[str, Any], seed: int) -> dict[str, dict[str, float | int]]:
-    return {name: asdict(estimate) for name, estimate in estimate_columns(rows, columns, seed=seed).items()}
 
 
 def _needs(rows: Iterable[metrics.Row]) -> dict[str, list[list[str]]]:

@@ -16,6 +16,8 @@ from videoperceiver.evaluation.metrics import Row
 LEVEL = 0.95
 _Z = 1.959963984540054  # of a two-sided 95 % normal interval
 _CHUNK = 4_000_000  # resampling weights held at once
+_MANY = 2_000
+"""With more videos the same multinomial weights are drawn by counting, which is ten times as fast; with fewer, as ever, so that old numbers stay."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,18 @@ class Slices:
         means = []
         for first in range(0, self.num_resamples, block):
             size = min(block, self.num_resamples - first)
-            weights = rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), size=size).astype(np.float64)  # (block, videos)
+            weights = _weights(rng, num_videos, size)  # (block, videos)
             num = weights @ counts.T  # (block, slices)
             means.append(np.divide(weights @ sums.T, num, out=np.full_like(num, math.nan), where=num > 0))
         return np.concatenate(means)
+
+
+def _weights(rng: np.random.Generator, num_videos: int, size: int) -> np.ndarray:
+    """How often each video is drawn in each of `size` resamples: (size, videos)."""
+    if num_videos <= _MANY:
+        return rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), size=size).astype(np.float64)
+    drawn = rng.integers(0, num_videos, size=(size, num_videos)) + np.arange(size)[:, None] * num_videos
+    return np.bincount(drawn.ravel(), minlength=size * num_videos).reshape(size, num_videos).astype(np.float64)
 
 
 def _bounds(resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
