@@ -2,21 +2,25 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from tests.training.groups import INSTRUCTION, NAN, group_of, prompts_of, rollouts_of, said, scores_of, store_of
 
 from videoperceiver.errors import RewardError
+from videoperceiver.models import forward
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.build import TreeBuilder
+from videoperceiver.models.generate import generate
 from videoperceiver.rewards.base import BaseReward
 from videoperceiver.rewards.quality import Quality
 from videoperceiver.scoring.entailment import entailment_proxy
 from videoperceiver.stages import RewardConfig, SamplingConfig
+from videoperceiver.training.engines.tree import TreeEngine
 from videoperceiver.training.rollouts import expected_quality
 from videoperceiver.training.scores import Scorer
 
-SMALL = SamplingConfig(num_generations=3, max_new_tokens=2)
+SMALL = SamplingConfig(num_generations=3, max_new_tokens=2, instruction=INSTRUCTION)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,47 @@ def test_refeed_asks_only_the_wrong_ones_again_and_keeps_their_prompt(backbone, 
     assert [c.text for c in fed.completions] == [right, right, wrong]
     assert len(engine.asked) == 2
     assert all(INSTRUCTION.split()[0] in prompt for [[prompt]] in engine.asked)
+
+
+class Forgetful(TreeEngine):
+    """The tree generator without memory: every call runs its trees."""
+
+    def sample(self, trees, leaves, **settings):
+        return generate(self.backbone, trees, leaves, **settings)
+
+
+def test_refeed_from_the_first_prefill_equals_running_the_video_again(backbone, store, monkeypatch):
+    """With a stream a question: same completions, log-probabilities and tries, one run of the video instead of three; new weights are run anew."""
+    sampling = SamplingConfig(num_generations=3, max_new_tokens=3, max_refeed=2, instruction=INSTRUCTION)
+    prompts, runs = prompts_of(store, 0, 1, -1), []
+    run_blocks = forward.run_blocks
+    monkeypatch.setattr(forward, "run_blocks", lambda *args, **kwargs: runs.append(1) or run_blocks(*args, **kwargs))
+    found = []
+    for engine in (TreeEngine(backbone), Forgetful(backbone)):
+        runs.clear()
+        rollouts = replace(rollouts_of(backbone, sampling, by_question=True), engine=engine, score=wrong)
+        groups = rollouts.refeed(rollouts.sample(prompts, seed=4), seed=4)
+        found.append((groups, len(runs)))
+    (shared, few), (plain, many) = found
+    assert (few, many) == (1, 3)
+    assert texts(shared) == texts(plain)
+    assert [g.tries for g in shared] == [g.tries for g in plain] == [[2] * 3] * 4 + [[0] * 3] * 2
+    for a, b in zip(shared, plain, strict=True):
+        for one, other in zip(a.completions, b.completions, strict=True):
+            np.testing.assert_allclose(one.logps, other.logps, atol=1e-5)
+    engine = TreeEngine(backbone)
+    rollouts = replace(rollouts_of(backbone, sampling, by_question=True), engine=engine, score=wrong)
+    groups = rollouts.sample(prompts, seed=4)
+    runs.clear()
+    engine.sync(backbone)
+    rollouts.refeed(groups, seed=4)
+    assert len(runs) == 1
+    assert rollouts.instructed == {}
+
+
+def wrong(full, degraded=()):
+    """Every completion is wrong."""
+    return torch.zeros(len(full) + len(degraded)), torch.ones(len(full)), torch.zeros(len(full), dtype=torch.bool)
 
 
 def test_refeed_without_need_draws_nothing(backbone, store):

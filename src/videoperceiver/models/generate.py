@@ -3,7 +3,8 @@
 The keys and values of a tree are stored once, whatever the number of questions and completions; each completion only adds its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,16 +68,81 @@ def generate(
     Returns:
         Completions by tree, leaf and generation.
     """
+    run = prefill(backbone, trees, leaves)
+    settings = {"num_generations": num_generations, "max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+    return resume(backbone, run, range(len(trees)), leaves, **settings)
+
+
+@dataclass(frozen=True, eq=False)
+class Prefill:
+    """Trees that were run once, to be continued from any of their leaves as often as wanted, while the weights stay as they are.
+
+    Attributes:
+        at: for each tree, the index in the run of each node that was kept.
+        paths: for each tree and node of the run, the nodes from the root to it.
+        layout, hidden, recorder: positions, last hidden states (R, W, D), keys and values of the run.
+    """
+
+    at: list[dict[int, int]]
+    paths: list[list[list[int]]]
+    layout: Layout
+    hidden: Tensor
+    recorder: Recorder
+
+
+@torch.no_grad()
+def prefill(backbone: Backbone, trees: Sequence[Tree], leaves: Sequence[Sequence[int]]) -> Prefill:
+    """Runs the trees. `leaves`: for each, the nodes that may be continued later; what leads to none of them is left out."""
+    with _evaluating(backbone):
+        pruned, at = map(list, zip(*(_prune(tree, wanted) for tree, wanted in zip(trees, leaves, strict=True)), strict=True))
+        layout, hidden, placed, kind = backbone.start(pruned)
+        recorder = Recorder()
+        hidden, _ = forward.run_blocks(backbone.adapter, layout, hidden, placed, kind, (), record=recorder.wrap)
+    return Prefill(at, [[tree.path(node) for node in range(len(tree.nodes))] for tree in pruned], layout, hidden, recorder)
+
+
+@torch.no_grad()
+def resume(
+    backbone: Backbone,
+    run: Prefill,
+    which: Sequence[int],
+    leaves: Sequence[Sequence[int]],
+    *,
+    num_generations: int,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    seed: Seed,
+) -> list[list[list[Completion]]]:
+    """Samples completions of trees that were run already; the result is that of `generate`.
+
+    Args:
+        backbone: with the weights of the run.
+        run: what `prefill` returned.
+        which: numbers of the run's trees that are continued.
+        leaves: for each of these, nodes that `prefill` was told of, numbered as there.
+        num_generations: completions a leaf.
+        max_new_tokens: longest completion.
+        temperature: 0 = greedy.
+        top_p: as in `generate`.
+        seed: as in `generate`.
+    """
+    with _evaluating(backbone):
+        sampler = _Sampler(backbone, temperature, top_p, seed, num_generations, max_new_tokens)
+        at = [[run.at[b][leaf] for leaf in own] for b, own in zip(which, leaves, strict=True)]
+        state, logits, position = _begin(backbone, run, which, at, num_generations)
+        tokens, logps = _decode(backbone, state, sampler, logits, position, max_new_tokens)
+    return _collect(backbone, tokens.cpu().numpy(), logps.cpu().numpy(), sampler.stops, leaves, num_generations)
+
+
+@contextmanager
+def _evaluating(backbone: Backbone) -> Iterator[None]:
     training = backbone.training
     backbone.eval()
     try:
-        sampler = _Sampler(backbone, temperature, top_p, seed, num_generations, max_new_tokens)
-        pruned, at = zip(*(_prune(tree, wanted) for tree, wanted in zip(trees, leaves, strict=True)), strict=True)
-        state, logits, position = _prefill(backbone, pruned, at, num_generations)
-        tokens, logps = _decode(backbone, state, sampler, logits, position, max_new_tokens)
+        yield
     finally:
         backbone.train(training)
-    return _collect(backbone, tokens.cpu().numpy(), logps.cpu().numpy(), sampler.stops, leaves, num_generations)
 
 
 def stop_ids(backbone: Backbone) -> list[int]:
@@ -136,53 +202,50 @@ def _uniform(seeds: Sequence[Sequence[int]], copies: int, max_new_tokens: int) -
     return uniform.reshape(-1, max_new_tokens)
 
 
-def _prune(tree: Tree, leaves: Sequence[int]) -> tuple[Tree, list[int]]:
-    """Only what leads to the leaves, at full depth and without targets; and the leaves' new indices."""
+def _prune(tree: Tree, leaves: Sequence[int]) -> tuple[Tree, dict[int, int]]:
+    """Only what leads to the leaves, at full depth and without targets; and the new index of each node kept."""
     kept = sorted({node for leaf in leaves for node in tree.path(leaf)})
-    new = {old: i for i, old in enumerate(kept)} | {-1: -1}
+    new = {old: i for i, old in enumerate(kept)}
     plain = {"labels": None, "depth": None, "dropout": 0.0, "tap": False, "distribution": False}
-    nodes = [replace(tree.nodes[i], parent=new[tree.nodes[i].parent], **plain) for i in kept]
-    return Tree(nodes, tree.frames, tree.t_s, tree.patches, tree.sample_id, tree.memory), [new[leaf] for leaf in leaves]
+    nodes = [replace(tree.nodes[i], parent=new.get(tree.nodes[i].parent, -1), **plain) for i in kept]
+    return Tree(nodes, tree.frames, tree.t_s, tree.patches, tree.sample_id, tree.memory), new
 
 
-def _prefill(backbone: Backbone, trees: Sequence[Tree], leaves: Sequence[Sequence[int]], copies: int) -> tuple[Decode, Tensor, Tensor]:
-    """Run the trees once. Returns the decoding state, logits (N, V) after each leaf, next positions (N,)."""
-    layout, hidden, placed, kind = backbone.start(trees)
-    recorder = Recorder()
-    hidden, _ = forward.run_blocks(backbone.adapter, layout, hidden, placed, kind, (), record=recorder.wrap)
-    tokens, visible = _prefix(layout, trees, leaves)
-    last = _last_tokens(layout, leaves, visible.shape[1])  # (B, leaves)
-    rows = hidden.flatten(0, 1)[torch.from_numpy(last).to(hidden.device).flatten()]
+def _begin(backbone: Backbone, run: Prefill, which: Sequence[int], leaves: Sequence[Sequence[int]], copies: int) -> tuple[Decode, Tensor, Tensor]:
+    """The decoding state of some leaves, logits (N, V) after each, next positions (N,)."""
+    tokens, visible = _prefix(run, which, leaves)
+    last = _last_tokens(run.layout, which, leaves, visible.shape[1])  # (B, leaves)
+    rows = run.hidden.flatten(0, 1)[torch.from_numpy(last).to(run.hidden.device).flatten()]
     logits = backbone.adapter.model.get_output_embeddings()(backbone.adapter.decoder.norm(rows))
-    after = torch.from_numpy(layout.positions.reshape(3, -1)[:, last].max(0) + 1).to(hidden.device)
-    state = Decode(recorder, torch.from_numpy(tokens), torch.from_numpy(visible).repeat_interleave(copies, 1), hidden.dtype)
+    after = torch.from_numpy(run.layout.positions.reshape(3, -1)[:, last].max(0) + 1).to(run.hidden.device)
+    state = Decode(run.recorder, torch.from_numpy(tokens), torch.from_numpy(visible).repeat_interleave(copies, 1), run.hidden.dtype)
     alive = torch.from_numpy(np.asarray([[i < len(own) for i in range(visible.shape[1])] for own in leaves]))
-    state.alive = alive.repeat_interleave(copies, 1).flatten().to(hidden.device)
+    state.alive = alive.repeat_interleave(copies, 1).flatten().to(run.hidden.device)
     return state, logits.repeat_interleave(copies, 0), after.flatten().repeat_interleave(copies)
 
 
-def _prefix(layout: Layout, trees: Sequence[Tree], leaves: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+def _prefix(run: Prefill, which: Sequence[int], leaves: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Each tree's tokens as flat indices (B, P), and which of them each leaf sees (B, leaves, P)."""
-    stage = layout.stages[0]
-    widths = [tree.num_tokens for tree in trees]
-    tokens = np.zeros((len(trees), max(widths)), dtype=np.int64)
-    visible = np.zeros((len(trees), max(map(len, leaves)), max(widths)), dtype=bool)
-    for b, (tree, own) in enumerate(zip(trees, leaves, strict=True)):
-        slots = layout.slot_of[b]
+    stage = run.layout.stages[0]
+    width = max(int(stage.length[run.layout.slot_of[number]].sum()) for number in which)
+    tokens = np.zeros((len(which), width), dtype=np.int64)
+    visible = np.zeros((len(which), max(map(len, leaves)), width), dtype=bool)
+    for b, (number, own) in enumerate(zip(which, leaves, strict=True)):
+        slots = run.layout.slot_of[number]
         flat = runs(stage.start[slots], stage.length[slots])
         owner = np.repeat(np.arange(len(slots)), stage.length[slots])
         tokens[b, : len(flat)] = flat
         for i, leaf in enumerate(own):
-            visible[b, i, : len(flat)] = np.isin(owner, tree.path(leaf))
+            visible[b, i, : len(flat)] = np.isin(owner, run.paths[number][leaf])
         visible[b, len(own) :, 0] = True  # padding must see something
     return tokens, visible
 
 
-def _last_tokens(layout: Layout, leaves: Sequence[Sequence[int]], width: int) -> np.ndarray:
+def _last_tokens(layout: Layout, which: Sequence[int], leaves: Sequence[Sequence[int]], width: int) -> np.ndarray:
     stage = layout.stages[0]
     last = np.zeros((len(leaves), width), dtype=np.int64)
-    for b, own in enumerate(leaves):
-        slots = layout.slot_of[b][list(own)]
+    for b, (number, own) in enumerate(zip(which, leaves, strict=True)):
+        slots = layout.slot_of[number][list(own)]
         last[b, : len(own)] = stage.start[slots] + stage.length[slots] - 1
     return last
 

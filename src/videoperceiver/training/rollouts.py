@@ -82,6 +82,7 @@ class Rollouts:
         max_tokens: of a clip's tree before anything is drawn; a larger one is rejected.
         rejects: clips whose tree could not be grown, since they were last taken.
         tokens: run through the model for V and for V', since they were last taken.
+        instructed: with one stream a question, the tree and node of each question with the refeed instruction, to be continued without another prefill.
     """
 
     engine: RolloutEngine
@@ -93,6 +94,7 @@ class Rollouts:
     max_tokens: int | None = None
     rejects: list[SampleError] = field(default_factory=list)
     tokens: dict[str, int] = field(default_factory=lambda: {"V": 0, "V'": 0})
+    instructed: dict[tuple[int, str], tuple[Tree, int]] = field(default_factory=dict)
 
     def sample(self, prompts: Sequence[Prompt], seed: int, draw: int = 1) -> list[Group]:
         """One group a question: y_1..G ~ pi(.|V, q) and y'_1..G ~ pi(.|V', q), all from one prefill a clip."""
@@ -137,24 +139,30 @@ class Rollouts:
             wanted = [needs_refeed(g.quality[None], g.quality_degraded[None], self.sampling.refeed_when)[0] & ~g.failed for g in groups]  # (G,) each
             behind = [(g, w) for g, w in zip(groups, wanted, strict=True) if w.any() and not g.question.static]
             if not behind:
-                return groups
-            trees, leaves = [], []
-            for group, _ in behind:
-                builder = builder_of(self.backbone, group.sample, group.clip, with_degraded=False)
-                leaves.append([builder.question(builder.video(), group.question.text, instruction=self.sampling.instruction)])
-                trees.append(builder.tree())
+                break
+            trees, leaves = map(list, zip(*(self._instructed(group) for group, _ in behind), strict=True))
             seeds = self._seeds([[(g.sample.id, g.question.id, "refeed")] for g, _ in behind], seed + attempt, attempt)
             fresh = [drawn for [drawn] in self._draw(trees, leaves, seeds)]
-            self.tokens["V"] += sum(len(c.token_ids) for drawn in fresh for c in drawn) + sum(tree.num_tokens for tree in trees)
+            self.tokens["V"] += sum(len(c.token_ids) for drawn in fresh for c in drawn)
             scored = self.score([(c.text, g.question, g.sample.id) for (g, _), drawn in zip(behind, fresh, strict=True) for c in drawn])
             parts = [scores.split([len(drawn) for drawn in fresh]) for scores in scored]
             for (group, again), drawn, quality, surface, failed in zip(behind, fresh, *parts, strict=True):
                 for i in again.nonzero()[:, 0].tolist():
                     group.completions[i], group.tries[i] = drawn[i], attempt
                     group.quality[i], group.surface[i], group.failed[i] = quality[i], surface[i], failed[i]
+        self.instructed.clear()
         return groups
 
     # how
+
+    def _instructed(self, group: Group) -> tuple[Tree, list[int]]:
+        """A tree that holds the group's question with the instruction, and where."""
+        if found := self.instructed.get((group.at, group.question.id)):
+            return found[0], [found[1]]
+        builder = builder_of(self.backbone, group.sample, group.clip, with_degraded=False)
+        self.tokens["V"] += builder.video_tokens
+        leaf = builder.question(builder.video(), group.question.text, instruction=self.sampling.instruction)
+        return builder.tree(), [leaf]
 
     def _grow(self, prompt: Prompt) -> tuple[Tree, list[int], list[Asked]]:
         """The clip's tree, the questions to continue in it, and what each is: on V, then on V' where it is asked."""
@@ -168,7 +176,12 @@ class Rollouts:
         self.tokens["V"] += builder.video_tokens
         every = [(q, side) for q, own in zip(prompt.questions, sides, strict=True) for side in own]
         leaves = [builder.question(degraded if side else video, q.text) for q, side in every]
-        return builder.tree(), leaves, [(prompt.sample.id, q.id, "V'" if side else "V") for q, side in every]
+        again = []
+        if self.by_question and self.sampling.max_refeed and self.reward.objective == "comparative" and prompt.sample.degradation is not None:
+            again = [(q.id, builder.question(video, q.text, instruction=self.sampling.instruction)) for q in prompt.questions if not q.static]
+        tree = builder.tree()
+        self.instructed.update({(prompt.at, question): (tree, leaf) for question, leaf in again})
+        return tree, leaves, [(prompt.sample.id, q.id, "V'" if side else "V") for q, side in every]
 
     def _draws_degraded(self, sample: Sample, question: Question) -> bool:
         """A long answer's probability is no quality, so open questions are sampled under the expected comparator too."""
