@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from videoperceiver.config import load
+from videoperceiver.data import manifest
 from videoperceiver.errors import ConfigError
+from videoperceiver.lab import worlds
 from videoperceiver.lab.ablate import units
 from videoperceiver.lab.arms import Unit
 from videoperceiver.lab.study import StudyConfig
@@ -63,3 +65,11 @@ def test_sets_of_a_seed_share_the_demos_seeds(tmp_path):
     assert made["other"]["seed"] == made["train"]["seed"] == 14  # the same events, other cues
     assert made["more"]["seed"] == made["conflict"]["seed"] == 3
     assert Unit("a", 1) != Unit("a", 2)
+
+
+def test_half_the_frame_rate_keeps_every_second_frame(tmp_path):
+    arguments = {"num_clips": 2, "seed": 0, "split": "test", "difficulty": "faint"}
+    worlds.render_sets(tmp_path, {"all": arguments, "half": arguments | {"every": 2}}, 1)
+    whole, half = (manifest.read(worlds.samples_path(tmp_path, name)) for name in ("all", "half"))
+    assert [sample.t_s for sample in half] == [sample.t_s[::2] for sample in whole]
+    assert [sample.sha256 for sample in half] == [sample.sha256 for sample in whole]

@@ -11,8 +11,17 @@ from videoperceiver.lab.plots import Mark, rows_plot
 from videoperceiver.lab.study import STATIC
 
 NOT_YET = "not yet"
-WHERE = {"agree": "the cue agrees", "conflict": "the cue conflicts", "independent": "the cue says nothing", STATIC: "the scenery"}
-SHORT = {"agree": "agree", "conflict": "conflict", "independent": "no cue", STATIC: "scenery", "conflict/degraded": "conflict, on V'"}
+WHERE = {
+    "agree": "the cue agrees",
+    "conflict": "the cue conflicts",
+    "independent": "the cue says nothing",
+    STATIC: "the scenery is asked about",
+    "lasting-agree": "the cue agrees, events of 2-3 frames",
+    "lasting-conflict": "the cue conflicts, events of 2-3 frames",
+    "bright-conflict": "the cue conflicts, bright events of 1-3 frames",
+    "halved-conflict": "the cue conflicts, half the frame rate",
+}
+SHORT = {"independent": "no cue", STATIC: "scenery", "conflict/degraded": "conflict, on V'"}
 TONES = {effects.HELPS: "good", effects.HARMS: "bad"}
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ WARM_UP = {"bright": 1.5e-3, "brief": 1e-3}
 """Difficulty of the backbone's clips -> learning rate."""
 
 Sets = Mapping[str, Mapping[str, Any]]
-"""Name -> arguments of render_dataset."""
+"""Name -> arguments of render_dataset, and `every`: keep each so many-th frame."""
 
 
 def recipe(name: str) -> Path:
@@ -81,7 +82,9 @@ def render_sets(folder: Path, sets: Sets, num_workers: int) -> None:
 
 def _render(folder: Path, arguments: dict[str, Any]) -> str:
     shutil.rmtree(folder, ignore_errors=True)  # a killed session's half
-    manifest.write(render_dataset(folder, **arguments), folder / "samples.parquet")
+    every = arguments.pop("every", 1)
+    samples = [replace(sample, t_s=sample.t_s[::every]) for sample in render_dataset(folder, **arguments)]
+    manifest.write(samples, folder / "samples.parquet")
     return folder.name
 
 
