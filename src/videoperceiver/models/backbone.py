@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging as hf_logging
 
@@ -27,12 +29,14 @@ from videoperceiver.models.forward import TreeOutput
 from videoperceiver.models.layout import Layout, check_depths, lay_out
 from videoperceiver.models.lora import Lora
 from videoperceiver.models.text_encoder import TextEncoder, projection
-from videoperceiver.models.tree import Tree
+from videoperceiver.models.tree import Node, Tree
 from videoperceiver.types import Media
 
 log = logging.getLogger(__name__)
 QUESTION = "@@question@@"
 ADAPTER_FOLDER = "lora"
+BLANK_PX = 56
+"""Side of the patch that stands for no video; every family accepts it, or resizes it."""
 BESIDE = "text_projection."
 """Names of weights that are trained beside the model, and are no part of its plain folder."""
 
@@ -182,16 +186,32 @@ class Backbone(nn.Module):
         began = time.perf_counter()
         features = self.features(trees)
         encoded = time.perf_counter()
-        if all(node.gradient for tree in trees for node in tree.nodes):
-            output = self._run(trees, tap_blocks, features)
-        else:
-            parts = [[tree.part(gradient=gradient) for tree in trees] for gradient in (True, False)]
-            output = self._run([tree for tree, _ in parts[0]], tap_blocks, features)
-            with torch.no_grad():
-                aside = self._run([tree for tree, _ in parts[1]], tap_blocks, features)
-            output = forward.join(output, aside, *([index for _, index in part] for part in parts))
+        aside = self._depth_aside(trees)
+        output = self._run(trees, tap_blocks, features) if not aside else self._run_apart(trees, tap_blocks, features, aside)
         self.timings = {"vision": encoded - began, "llm": time.perf_counter() - encoded}
         return output
+
+    def _run_apart(self, trees: Sequence[Tree], tap_blocks: Sequence[int], features: Features | None, depth: int) -> TreeOutput:
+        """Two passes: what is trained, and what runs without gradient, down to a depth."""
+        parts = [[tree.part(gradient=gradient) for tree in trees] for gradient in (True, False)]
+        output = self._run([tree for tree, _ in parts[0]], tap_blocks, features)
+        with torch.no_grad():
+            if any(len(kept) for _, kept in parts[1]):
+                aside = self._run([tree for tree, _ in parts[1]], tap_blocks, features)
+            else:  # other ranks have such nodes, and the blocks of FSDP2 are gathered by all or none
+                word = Node(np.full(1, self.tokenizer.eos_token_id), depth=depth)
+                aside = self._run([Tree([word], np.zeros((1, 2, 2, 3), np.uint8), np.zeros(1), [])], tap_blocks, None)
+        return forward.join(output, aside, *([kept for _, kept in part] for part in parts))
+
+    def _depth_aside(self, trees: Sequence[Tree]) -> int:
+        """Blocks that nodes without gradient run through, 0 without any; under FSDP2 the most of all ranks."""
+        depths = [min(int(tree.depth[i]), self.num_blocks) for tree in trees for i, node in enumerate(tree.nodes) if not node.gradient]
+        depth = max(depths, default=0)
+        if torch.is_grad_enabled() and isinstance(self.adapter.decoder.layers[0], FSDPModule):
+            agreed = torch.tensor(depth, device=self.device)
+            dist.all_reduce(agreed, op=dist.ReduceOp.MAX)
+            depth = int(agreed)
+        return depth
 
     def _run(self, trees: Sequence[Tree], tap_blocks: Sequence[int], features: Features | None) -> TreeOutput:
         layout, hidden, placed, kind = self.start(trees, features)
@@ -221,9 +241,16 @@ class Backbone(nn.Module):
         return layout, hidden, placed, kind
 
     def features(self, trees: Sequence[Tree]) -> Features | None:
-        """Video features of the trees' patches, tree after tree; None if no tree has a video."""
+        """Video features of the trees' patches, tree after tree; None if no tree has a video.
+
+        A rank without any still sends a blank patch through a tower that is trained, so that all ranks have gradients of the same weights to exchange.
+        """
         if not any(tree.patches for tree in trees):
-            return None
+            alone = not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
+            if alone or self.frozen_vision or not torch.is_grad_enabled():
+                return None
+            blank = self.adapter.fit(np.zeros((self.adapter.frames_per_patch, BLANK_PX, BLANK_PX, 3), np.uint8))
+            return self.adapter.encode(torch.from_numpy(blank)[None].to(self.device))
         if self.frozen_vision:
             return vision.encode_frozen(self.adapter, trees, self.device, self.cache)
         return vision.encode(self.adapter, trees, self.device)

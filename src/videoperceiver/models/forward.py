@@ -49,8 +49,10 @@ def embed(adapter: Adapter, layout: Layout, features: Features | None, training:
     table = adapter.decoder.get_input_embeddings()
     ids = torch.from_numpy(layout.input_ids).to(table.weight.device)
     hidden = table(ids)  # (R, W, D)
-    if features is None or not len(layout.pads):
+    if features is None:
         return hidden, None
+    if not len(layout.pads):  # features of a blank patch, for their graph alone
+        return hidden + sum(part.sum() for part in (features.tokens, *features.deepstack)) * 0.0, None
     at = torch.from_numpy(layout.features).to(hidden.device)
     placed = features.map(lambda x: x.index_select(0, at).to(hidden.dtype))  # (M, D)
     if layout.pad_dropout is not None and training:
