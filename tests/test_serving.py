@@ -14,14 +14,13 @@ from videoperceiver.lab.tasks import VOCABULARY
 from videoperceiver.models import Backbone, TreeBuilder, generate
 from videoperceiver.models.lora import Lora
 from videoperceiver.models.tree import Node, Tree
-from videoperceiver.types import Clip
 from videoperceiver.video.read import read_clip
 from videoperceiver.video.write import write_mp4
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 QUESTION = "what colour is the flash ?"
 OPTIONS = ["--dtype", "float32", "--enforce-eager", "--max-model-len", "2048", "--generation-config", "vllm", "--no-mm-device-do-normalize"]
-ALL_FRAMES = ["--media-io-kwargs", '{"video": {"num_frames": -1}}', "--mm-processor-kwargs", '{"do_sample_frames": false}']
+ALL_FRAMES = ["--media-io-kwargs", '{"video": {"fps": 30}}', "--mm-processor-kwargs", '{"do_sample_frames": false}']
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     frames = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), dtype=np.uint8)
-    return write_mp4(Clip(frames, np.arange(16) / 4, "noise"), tmp_path_factory.mktemp("video") / "clip.mp4", crf=0, pix_fmt="yuv444p")
+    return write_mp4(frames, tmp_path_factory.mktemp("video") / "clip.mp4", fps=4, crf=0, pix_fmt="yuv444p")
 
 
 def ask(port: int, model: str, video_url: str) -> dict:

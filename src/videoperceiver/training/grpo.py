@@ -62,7 +62,7 @@ def run(config: GrpoConfig) -> Run:
         if world.size > 1:
             with torch.no_grad():
                 policy([filler(policy.backbone)])  # FSDP2 wants a forward of the whole before one of its blocks, and a step begins with decoding
-        engine = open_engine(config.engine, policy.backbone, rank=world.rank, world_size=world.size)
+        engine = open_engine(config.engine, policy.backbone, dtype=config.model.dtype, rank=world.rank, world_size=world.size)
         try:
             trainer = Trainer(config, policy, engine, ClipStore(config.train, policy.backbone.adapter.fit, split="train"), run)
             trainer.load_state_dict(state.extra)

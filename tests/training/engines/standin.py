@@ -18,7 +18,7 @@ class StandIn:
 
     Args:
         mode: "ok" or how /sample misbehaves.
-        lora_rank: what /health says it takes.
+        lora_rank, dtype: what /health says.
 
     Attributes:
         url: for engine.servers.
@@ -27,9 +27,9 @@ class StandIn:
         version: number of its weights, as a server would count.
     """
 
-    def __init__(self, mode: str = "ok", lora_rank: int = 0):
+    def __init__(self, mode: str = "ok", lora_rank: int = 0, dtype: str = "float32"):
         assert mode in MODES, mode
-        self.mode, self.lora_rank, self.version = mode, lora_rank, 0
+        self.mode, self.lora_rank, self.dtype, self.version = mode, lora_rank, dtype, 0
         self.requests: list[SampleRequest] = []
         self.parts: list[WeightsPart] = []
         self._ended = threading.Event()
@@ -49,7 +49,7 @@ class StandIn:
         self._thread.join()
 
     def health(self) -> dict:
-        return {"protocol": PROTOCOL, "version": self.version, "engine": "standin", "lora_rank": self.lora_rank}
+        return {"protocol": PROTOCOL, "version": self.version, "engine": "standin", "lora_rank": self.lora_rank, "dtype": self.dtype}
 
     def weights(self, body: bytes) -> bytes:
         part = WeightsPart.from_bytes(body)

@@ -199,6 +199,16 @@ def test_a_server_for_smaller_adapters_is_refused(tiny_model):
         engine_of(policy, server)
 
 
+def test_weights_travel_in_the_engines_type(tiny_model):
+    policy = Backbone.load(tiny_model)
+    with StandIn(dtype="bfloat16") as server:
+        with pytest.raises(EngineError, match=r"computes in bfloat16, the recipe's model.dtype is float32; start the server with --dtype float32"):
+            engine_of(policy, server)
+        engine_of(policy, server, dtype="bfloat16").sync(policy)
+    sent = {name: tensor for part in server.parts for name, tensor in part.tensors.items()}
+    assert {tensor.dtype for tensor in sent.values()} == {torch.bfloat16}
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:8100", "https://host:1", "http://user:secret@host:1", "http://host:1/v1"])
 def test_urls_are_plain(url):
     with pytest.raises(ConfigError, match="expected http://host:port"):

@@ -12,10 +12,19 @@ from videoperceiver.stages import GrpoConfig
 SCRIPT = Path(__file__).parents[3] / "recipes/launch/rollout_servers.sh"
 
 
+RECORDER = """#!/bin/sh
+calls="$(dirname "$0")/calls"
+echo "$CUDA_VISIBLE_DEVICES $*" >> "$calls"
+case "$*" in *vllm_server*) exit;; esac
+tries=0  # the trainer's end ends the servers: let them write first
+until [ "$(grep -c vllm_server "$calls")" -ge 2 ] || [ $tries -ge 100 ]; do tries=$((tries + 1)); sleep 0.1; done
+"""
+
+
 @pytest.fixture
 def launch(tmp_path):
     recorder = tmp_path / "recorder"
-    recorder.write_text('#!/bin/sh\necho "$CUDA_VISIBLE_DEVICES $*" >> "$(dirname "$0")/calls"\n')
+    recorder.write_text(RECORDER)
     recorder.chmod(0o755)
 
     def run(*arguments, **variables):
@@ -34,7 +43,9 @@ def test_each_node_serves_and_trains(launch):
     done, calls = launch("grpo.yaml", "train=[/d]", "output=/o", NODE_RANK="1", **GIVEN)
     assert done.returncode == 0, done.stderr
     server = "-m videoperceiver.training.engines.vllm_server /m --host b --port"
-    assert [call for call in calls if "vllm_server" in call] == [f"{gpu} {server} {port} --dtype bfloat16 --lora-rank 8" for gpu, port in ((2, 8100), (3, 8101))]
+    assert [call for call in calls if "vllm_server" in call] == [
+        f"{gpu} {server} {port} --dtype bfloat16 --lora-rank 8" for gpu, port in ((2, 8100), (3, 8101))
+    ]
     (trainer,) = [call for call in calls if "vllm_server" not in call]
     assert trainer.startswith("0,1 --nnodes 2 --node-rank 1 --nproc-per-node 2 --master-addr a --master-port 29500 --no-python videoperceiver grpo grpo.yaml ")
     overrides = trainer.split("grpo.yaml ")[1].split()

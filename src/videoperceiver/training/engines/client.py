@@ -32,19 +32,20 @@ class ServerEngine:
         servers: URLs of all of the run, in the same order for every rank.
         backbone: the policy; its tokenizer decodes.
         deadline_s: of one request.
+        dtype: what the policy computes in, and its servers too.
         rank: of this process.
         world_size: processes of the run.
 
     Raises:
         ConfigError: no servers.
-        EngineError: one does not answer, or serves no such adapters.
+        EngineError: one does not answer, computes in another type, or takes no such adapters.
     """
 
-    def __init__(self, servers: Sequence[str], backbone: Backbone, deadline_s: float, *, rank: int = 0, world_size: int = 1):
+    def __init__(self, servers: Sequence[str], backbone: Backbone, deadline_s: float, *, dtype: str = "float32", rank: int = 0, world_size: int = 1):
         if not servers:
             raise ConfigError("engine.kind is server but engine.servers is empty; name at least one, as [http://127.0.0.1:8100]")
         mine = list(servers[rank::world_size]) if len(servers) >= world_size else [servers[rank % len(servers)]]
-        self.backbone = backbone
+        self.backbone, self._dtype = backbone, dtype
         self.remotes = [Remote(url, deadline_s) for url in mine]
         self.name = ", ".join(remote.name for remote in self.remotes)
         self._pushes = rank < len(servers)
@@ -95,11 +96,11 @@ class ServerEngine:
     def sync(self, backbone: Backbone) -> None:
         """Sends what changed: all weights the first time, then those that are trained; with LoRA the adapter alone."""
         self.backbone = backbone
-        model = backbone.model
+        model, dtype = backbone.model, getattr(torch, self._dtype)
         if not self._complete or not isinstance(model, PeftModel):
-            self._send(weights.model_weights(backbone, all_of_them=not self._complete), None)
+            self._send(weights.model_weights(backbone, dtype, all_of_them=not self._complete), None)
         if isinstance(model, PeftModel):
-            self._send(weights.adapter_weights(model), weights.adapter_config(model))
+            self._send(weights.adapter_weights(model, dtype), weights.adapter_config(model))
         self._complete = True
         if torch.distributed.is_initialized():  # nobody may ask a shared server before its weights are there
             torch.distributed.barrier()
@@ -120,6 +121,10 @@ class ServerEngine:
     def _check(self, remote: Remote) -> None:
         about = remote.wait()
         logger.info("%s: %s", remote.name, about)
+        if about["dtype"] != self._dtype:
+            raise EngineError(
+                remote.name, f"computes in {about['dtype']}, the recipe's model.dtype is {self._dtype}; start the server with --dtype {self._dtype}"
+            )
         if isinstance(self.backbone.model, PeftModel) and (rank := weights.adapter_config(self.backbone.model)["r"]) > about["lora_rank"]:
             raise EngineError(
                 remote.name, f"takes LoRA adapters up to rank {about['lora_rank']}, the policy's has {rank}; start the server with --lora-rank {rank}"

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 
+import torch
 from peft import PeftModel
 from torch import Tensor
 
@@ -22,6 +23,7 @@ class ColocatedEngine:
     Args:
         backbone: the policy.
         memory_share: of the GPU, for vLLM's weights and cache.
+        dtype: what the policy computes in.
         sleep: between rollouts, where the platform can (CUDA; a CPU cannot).
         max_model_len: longest prompt and completion together, 0 = what the checkpoint says.
         eager: without compilation and CUDA graphs.
@@ -32,15 +34,17 @@ class ColocatedEngine:
 
     name = "vllm colocated"
 
-    def __init__(self, backbone: Backbone, *, memory_share: float = 0.4, sleep: bool = True, max_model_len: int = 0, eager: bool = False):
+    def __init__(
+        self, backbone: Backbone, *, dtype: str = "float32", memory_share: float = 0.4, sleep: bool = True, max_model_len: int = 0, eager: bool = False
+    ):
         self.backbone, self.sleep, self._complete = backbone, sleep, False
+        self._dtype: torch.dtype = getattr(torch, dtype)
         rank = weights.adapter_config(backbone.model)["r"] if isinstance(backbone.model, PeftModel) else 0
         self._folder = tempfile.TemporaryDirectory(prefix="videoperceiver-vllm-")
         base = backbone.adapter.model
         base.config.save_pretrained(self._folder.name)
         base.generation_config.save_pretrained(self._folder.name)
         backbone.processor.save_pretrained(self._folder.name)
-        dtype = str(base.dtype).removeprefix("torch.")
         options = {"dtype": dtype, "max_model_len": max_model_len, "memory_share": memory_share, "lora_rank": rank, "sleep": sleep, "eager": eager}
         self._model = VllmModel(self._folder.name, **options, empty=True)
 
@@ -80,11 +84,16 @@ class ColocatedEngine:
         self.backbone = backbone
         model = backbone.model
         if not self._complete or not isinstance(model, PeftModel):
-            self._model.load(weights.model_weights(backbone, all_of_them=not self._complete))
+            self._model.load(weights.model_weights(backbone, self._dtype, all_of_them=not self._complete))
         if isinstance(model, PeftModel):
-            adapter: dict[str, Tensor] = dict(weights.adapter_weights(model))
+            adapter: dict[str, Tensor] = dict(weights.adapter_weights(model, self._dtype))
             self._model.load_adapter(adapter, weights.adapter_config(model))
         self._complete = True
+
+    @property
+    def asleep(self) -> bool:
+        """Whether vLLM has left the GPU."""
+        return self._model.asleep
 
     def close(self) -> None:
         """Ends vLLM."""

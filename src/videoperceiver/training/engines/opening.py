@@ -6,12 +6,13 @@ from videoperceiver.training.engines.protocol import RolloutEngine
 from videoperceiver.training.engines.tree import TreeEngine
 
 
-def open_engine(config: RolloutEngineConfig, backbone: Backbone, *, rank: int = 0, world_size: int = 1) -> RolloutEngine:
+def open_engine(config: RolloutEngineConfig, backbone: Backbone, *, dtype: str = "float32", rank: int = 0, world_size: int = 1) -> RolloutEngine:
     """The engine a recipe names, holding the policy's weights.
 
     Args:
         config: of the recipe.
         backbone: the policy.
+        dtype: the recipe's model.dtype.
         rank: of this process.
         world_size: processes of the run; every one opens its engine.
 
@@ -25,10 +26,10 @@ def open_engine(config: RolloutEngineConfig, backbone: Backbone, *, rank: int = 
     if config.kind == "server":
         from videoperceiver.training.engines.client import ServerEngine
 
-        engine = ServerEngine(config.servers, backbone, config.deadline_s, rank=rank, world_size=world_size)
+        engine = ServerEngine(config.servers, backbone, config.deadline_s, dtype=dtype, rank=rank, world_size=world_size)
     else:
         from videoperceiver.training.engines.colocated import ColocatedEngine
 
-        engine = ColocatedEngine(backbone, memory_share=config.memory_share, sleep=config.sleep)
+        engine = ColocatedEngine(backbone, dtype=dtype, memory_share=config.memory_share, sleep=config.sleep)
     engine.sync(backbone)
     return engine

@@ -42,6 +42,11 @@ class VllmModel:
         empty: start with random weights; a sync brings the real ones.
         eager: without compilation and CUDA graphs.
 
+    Attributes:
+        version_of_vllm: as it names itself.
+        can_sleep: whether the platform can do what `sleep` asks.
+        asleep: whether it has left the GPU.
+
     Raises:
         MissingExtraError: vLLM is not installed.
     """
@@ -89,7 +94,7 @@ class VllmModel:
         self._llm.apply_model(_given_positions(self._positions))
         self._adapter: Any = None
         self._adapter_folder: tempfile.TemporaryDirectory | None = None
-        self._asleep = False
+        self.asleep = False
 
     def sample(self, request: SampleRequest) -> SampleReply:
         """Draws the completions.
@@ -138,18 +143,18 @@ class VllmModel:
 
     def sleep(self) -> None:
         """Leaves the GPU: weights to main memory, the cache dropped. Nothing where the platform cannot."""
-        if self.can_sleep and not self._asleep:
+        if self.can_sleep and not self.asleep:
             self._llm.sleep(level=1)
-            self._asleep = True
+            self.asleep = True
 
     def close(self) -> None:
         """Lets go of the model."""
         self._llm.llm_engine.engine_core.shutdown()
 
     def _wake(self) -> None:
-        if self._asleep:
+        if self.asleep:
             self._llm.wake_up()
-            self._asleep = False
+            self.asleep = False
 
     def _forget(self) -> None:
         """Keys, values and video features of the weights before."""

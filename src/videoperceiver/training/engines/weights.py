@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import torch
 from peft import PeftModel
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from videoperceiver.models.backbone import Backbone
 
@@ -15,24 +17,25 @@ PART_BYTES = 512 * 2**20
 """Weights of one message."""
 
 
-def model_weights(backbone: Backbone, *, all_of_them: bool) -> Named:
+def model_weights(backbone: Backbone, dtype: torch.dtype, *, all_of_them: bool) -> Named:
     """Full weights under their checkpoint names, without LoRA's.
 
     A collective under FSDP: every rank has to run through all of it.
 
     Args:
         backbone: the policy.
+        dtype: what the engine computes in; the policy's trained weights are kept in float32.
         all_of_them: those that are not trained too; an engine that has them needs only the others.
     """
     for name, parameter in backbone.adapter.model.named_parameters():
         if ".lora_" not in name and (all_of_them or parameter.requires_grad):
-            yield name.replace(".base_layer", ""), gathered(parameter)
+            yield name.replace(".base_layer", ""), whole(parameter).to(dtype)
 
 
-def adapter_weights(model: PeftModel) -> Named:
+def adapter_weights(model: PeftModel, dtype: torch.dtype) -> Named:
     """The LoRA adapter's weights under PEFT's names. A collective under FSDP."""
     for name, tensor in get_peft_model_state_dict(model).items():
-        yield name, gathered(tensor)
+        yield name, whole(tensor).to(dtype)
 
 
 def adapter_config(model: PeftModel) -> dict[str, Any]:
@@ -43,10 +46,9 @@ def adapter_config(model: PeftModel) -> dict[str, Any]:
     }
 
 
-def gathered(tensor: Tensor) -> Tensor:
+def whole(tensor: Tensor) -> Tensor:
     """The whole of a tensor that may be sharded over ranks (FSDP2's DTensor), in main memory."""
-    whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # pyright: ignore[reportAttributeAccessIssue]
-    return whole.detach().cpu()
+    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach().cpu()
 
 
 def parts(weights: Iterable[tuple[str, Tensor]], limit_bytes: int = PART_BYTES) -> Iterator[dict[str, Tensor]]:
