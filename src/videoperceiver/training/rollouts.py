@@ -135,34 +135,46 @@ class Rollouts:
         A static question is left alone: V' shows its answer too. A completion that is drawn again replaces the old one; the policy is later trained on it
         under the prompt that produced it.
         """
+        drawn: dict[tuple[int, str], list[list[Completion]]] = {}  # of each question, attempt by attempt
         for attempt in range(1, self.sampling.max_refeed + 1):
             wanted = [needs_refeed(g.quality[None], g.quality_degraded[None], self.sampling.refeed_when)[0] & ~g.failed for g in groups]  # (G,) each
-            behind = [(g, w) for g, w in zip(groups, wanted, strict=True) if w.any() and not g.question.static]
+            behind = [(g, w.nonzero()[:, 0].tolist()) for g, w in zip(groups, wanted, strict=True) if w.any() and not g.question.static]
             if not behind:
                 break
-            trees, leaves = map(list, zip(*(self._instructed(group) for group, _ in behind), strict=True))
-            seeds = self._seeds([[(g.sample.id, g.question.id, "refeed")] for g, _ in behind], seed + attempt, attempt)
-            fresh = [drawn for [drawn] in self._draw(trees, leaves, seeds)]
-            self.tokens["V"] += sum(len(c.token_ids) for drawn in fresh for c in drawn)
-            scored = self.score([(c.text, g.question, g.sample.id) for (g, _), drawn in zip(behind, fresh, strict=True) for c in drawn])
-            parts = [scores.split([len(drawn) for drawn in fresh]) for scores in scored]
-            for (group, again), drawn, quality, surface, failed in zip(behind, fresh, *parts, strict=True):
-                for i in again.nonzero()[:, 0].tolist():
-                    group.completions[i], group.tries[i] = drawn[i], attempt
-                    group.quality[i], group.surface[i], group.failed[i] = quality[i], surface[i], failed[i]
+            self._draw_again([group for group, _ in behind], seed, attempt, drawn)
+            fresh = [(group, i, drawn[group.at, group.question.id][attempt - 1][i]) for group, indices in behind for i in indices]
+            quality, surface, failed = self.score([(completion.text, group.question, group.sample.id) for group, _, completion in fresh])
+            for n, (group, i, completion) in enumerate(fresh):
+                group.completions[i], group.tries[i] = completion, attempt
+                group.quality[i], group.surface[i], group.failed[i] = quality[n], surface[n], failed[n]
         self.instructed.clear()
         return groups
 
     # how
 
-    def _instructed(self, group: Group) -> tuple[Tree, list[int]]:
+    def _draw_again(self, groups: Sequence[Group], seed: int, attempt: int, drawn: dict[tuple[int, str], list[list[Completion]]]) -> None:
+        """Adds an attempt's completions; with a stream a question the first call draws those of all attempts, in one decoding and with equal results."""
+        if self.by_question and attempt > 1:
+            return
+        attempts = range(attempt, self.sampling.max_refeed + 1) if self.by_question else [attempt]
+        trees, leaves = map(list, zip(*(self._instructed(group) for group in groups), strict=True))
+        if self.by_question:
+            seeds: Seed = [[_mix(seed, n, g.sample.id, g.question.id, "refeed") for n in attempts] for g in groups]
+        else:
+            seeds = seed + attempt
+        found = self._draw(trees, [[leaf] * len(attempts) for leaf in leaves], seeds)
+        for group, completions in zip(groups, found, strict=True):
+            drawn.setdefault((group.at, group.question.id), []).extend(completions)
+        self.tokens["V"] += sum(len(c.token_ids) for of_group in found for of_attempt in of_group for c in of_attempt)
+
+    def _instructed(self, group: Group) -> tuple[Tree, int]:
         """A tree that holds the group's question with the instruction, and where."""
         if found := self.instructed.get((group.at, group.question.id)):
-            return found[0], [found[1]]
+            return found
         builder = builder_of(self.backbone, group.sample, group.clip, with_degraded=False)
         self.tokens["V"] += builder.video_tokens
         leaf = builder.question(builder.video(), group.question.text, instruction=self.sampling.instruction)
-        return builder.tree(), [leaf]
+        return builder.tree(), leaf
 
     def _grow(self, prompt: Prompt) -> tuple[Tree, list[int], list[Asked]]:
         """The clip's tree, the questions to continue in it, and what each is: on V, then on V' where it is asked."""
