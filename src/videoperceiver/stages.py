@@ -34,6 +34,7 @@ class DataConfig:
 
     source: str = MISSING  # a folder of videos (with an optional captions.jsonl) or a manifest of samples
     output: str = MISSING
+    format: str = "auto"  # a manifest or a folder; or folder, table, webdataset, hmdb51-1 (-2, -3: its splits), celebv_hq, mm_au, video_r1
     frame_fps: float = 0.0  # images a second of clips that are folders of numbered images; 0 = there are none
     split: str = "train"  # given to clips that do not name one
     limit: int = 0  # clips to take; 0 = all
@@ -155,8 +156,10 @@ class ContrastiveConfig:
             )
         if self.weight > 0 and not (self.vv or self.tv or self.vt):
             raise ConfigError("contrastive.vv, tv and vt are all 0, so the loss has no term; set contrastive.weight=0 for plain fine-tuning")
-        if self.tau <= 0:
-            raise ConfigError(f"contrastive.tau is {self.tau}, expected above 0")
+        if self.tau <= 0 or not 0 <= self.view_dropout < 1 or self.lr < 0:
+            raise ConfigError(
+                f"contrastive.tau, view_dropout and lr are {self.tau}, {self.view_dropout} and {self.lr}; expected tau above 0, 0 <= view_dropout < 1, lr at least 0"
+            )
 
 
 @dataclass(frozen=True)

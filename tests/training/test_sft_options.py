@@ -106,6 +106,11 @@ def test_what_only_the_contrastive_loss_trains_has_its_own_learning_rate(tiny_mo
     assert [set(g) - {"lr_scale"} == set(g) for g in plain.param_groups] == [True, True]
 
 
+def test_a_block_the_model_does_not_have_is_refused_before_the_first_step(tiny_model, rendered, tmp_path):
+    with pytest.raises(ConfigError, match=r"tap_blocks is \[16\], .* has 4 blocks; expected the last one in 1..4"):
+        sft.run(options(tiny_model, rendered, tmp_path / "run", "contrastive.tap_blocks=[16]"))
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -114,6 +119,7 @@ def test_what_only_the_contrastive_loss_trains_has_its_own_learning_rate(tiny_mo
         ({"vv": 0.0, "tv": 0.0, "vt": 0.0}, "contrastive.weight=0 for plain fine-tuning"),
         ({"tap_blocks": []}, "at least one block"),
         ({"tau": 0.0}, "above 0"),
+        ({"view_dropout": 1.0}, "0 <= view_dropout < 1"),
         ({"queue_size": -1}, "none below 0"),
     ],
 )

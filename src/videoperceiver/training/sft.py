@@ -16,8 +16,9 @@ from videoperceiver.data import mixture
 from videoperceiver.data.clips import ClipStore
 from videoperceiver.data.collate import SftLayout, SftTree, draw_questions, sft_tree
 from videoperceiver.data.trainable import untrainable
-from videoperceiver.errors import SampleError
+from videoperceiver.errors import ConfigError, SampleError
 from videoperceiver.losses.queue import Queues
+from videoperceiver.models.backbone import Backbone
 from videoperceiver.progress import stage_progress
 from videoperceiver.runs import Run
 from videoperceiver.stages import SftConfig
@@ -26,6 +27,7 @@ from videoperceiver.training.held_out import HeldOut
 from videoperceiver.training.loader import ClipLoader
 from videoperceiver.training.micro import filler, in_step, micro_batches
 from videoperceiver.training.policy import Policy
+from videoperceiver.training.run_report import write_report
 from videoperceiver.training.sft_loss import SHARES, counts, sft_loss
 from videoperceiver.training.throughput import Throughput
 from videoperceiver.training.trackers import opened
@@ -45,6 +47,7 @@ def run(config: SftConfig) -> Run:
         policy = Policy.load(
             config.model, config.optim, config.runtime, world, seed=config.seed, contrastive=config.contrastive if config.contrastive.weight > 0 else None
         )
+        check_blocks(config, policy.backbone)
         store = ClipStore(config.train, policy.backbone.adapter.fit, split="train")
         listed, refused = len(store.samples), store.refuse(partial(untrainable, captions=config.captions))
         runtime.reject(refused if world.speaks else [], run, world, config.max_reject_rate, seen=listed)
@@ -55,6 +58,8 @@ def run(config: SftConfig) -> Run:
         trainer.train(state.step)
         export.finish(run, policy, config)
         run.finish()
+        if world.speaks:
+            write_report(run.folder)
     return run
 
 
@@ -109,7 +114,7 @@ class Trainer:
             parts.append(self._accumulate([grown[i] for i in chosen], totals, step, last=number == len(batches)))
             throughput.forward_done()
         lr = runtime.learning_rate(config.optim, step, config.steps)
-        norm = self.policy.update(lr, config.optim.clip_norm)
+        norm = self.policy.update(lr, config.optim.clip_norm, [g.sample.id for g in grown])
         metrics = runtime.whole_step(parts, [len(chosen) for chosen in batches], SHARES, world)
         return {**metrics, "grad_norm": norm, "lr": lr, **throughput.figures([g.tree for g in grown], world)}
 
@@ -153,6 +158,13 @@ class Trainer:
 def _waiting(share: float) -> str:
     """For the progress line, where it is worth a word: raise runtime.num_workers then."""
     return f" {share:.0%} waiting" if share > 0.1 else ""
+
+
+def check_blocks(config: SftConfig, backbone: Backbone) -> None:
+    """Refuses tapped blocks that the model does not have, or that its vision features have not all reached. Raises ConfigError."""
+    blocks, least, most = config.contrastive.tap_blocks, backbone.adapter.min_depth, backbone.num_blocks
+    if config.contrastive.weight > 0 and not least <= max(blocks) <= most:
+        raise ConfigError(f"contrastive.tap_blocks is {list(blocks)}, {config.model.path} has {most} blocks; expected the last one in {least}..{most}")
 
 
 def sft_layout(config: SftConfig) -> SftLayout:
