@@ -158,7 +158,7 @@ class ContrastiveConfig:
             raise ConfigError("contrastive.vv, tv and vt are all 0, so the loss has no term; set contrastive.weight=0 for plain fine-tuning")
         if self.tau <= 0 or not 0 <= self.view_dropout < 1 or self.lr < 0:
             raise ConfigError(
-                f"contrastive.tau, view_dropout and lr are {self.tau}, {self.view_dropout} and {self.lr}; expected tau above 0, 0 <= view_dropout < 1, lr at least 0"
+                f"contrastive.tau, view_dropout and lr are {self.tau}, {self.view_dropout} and {self.lr}; expected tau > 0, 0 <= view_dropout < 1, lr >= 0"
             )
 
 
