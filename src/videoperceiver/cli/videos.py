@@ -187,6 +187,10 @@ def report(
     from videoperceiver.evaluation.report import build_report
 
     found = build_report(runs, out, frames=manifest_figures(manifest) if manifest else run_figures(runs), force=force)
+    if len(runs) == 1 and found.runs[0].stage in ("sft", "grpo") and not found.runs[0].missing:
+        from videoperceiver.training.run_report import write_report
+
+        write_report(runs[0], out)  # a training run alone has a page of its own
     for table in found.tables[:MAX_TABLES]:
         Console().print(score_table(table))
     for sentence in found.sentences:

@@ -23,12 +23,13 @@ def answers(questions: Sequence[AnsweredQuestion]) -> Markup:
         (
             shorten(item.question, SHOWN_CHARS),
             shorten(item.reference, SHOWN_CHARS),
-            [(answer.model, answer.condition, shorten(answer.text, SHOWN_CHARS), _mark(answer.correct), answer.correct) for answer in item.answers],
+            [(answer.model, answer.condition, shorten(answer.text, SHOWN_CHARS), mark(answer.correct), answer.correct) for answer in item.answers],
         )
         for item in questions
     ]
     return render("answers", questions=rows)
 
 
-def _mark(correct: bool | None) -> tuple[str, str]:
+def mark(correct: bool | None) -> tuple[str, str]:
+    """Sign and word of a right, wrong or unscored answer."""
     return ("?", "not scored") if correct is None else ("✓", "right") if correct else ("✗", "wrong")

@@ -37,6 +37,7 @@ from videoperceiver.training.loader import ClipLoader
 from videoperceiver.training.micro import filler, in_step, micro_batches
 from videoperceiver.training.policy import Policy, load_backbone
 from videoperceiver.training.rollouts import Group, Prompt, Rollouts
+from videoperceiver.training.run_report import write_report
 from videoperceiver.training.samples import SampleLog
 from videoperceiver.training.scores import Scorer, Scores, record
 from videoperceiver.training.sft import with_operator
@@ -57,6 +58,8 @@ def run(config: GrpoConfig) -> Run:
         run = world.open_run(config, stage="grpo", data=config.train)
         if run.finished:
             return run
+        judge = config.reward.entailment
+        run.describe(open_answers="proxy: shared words, no NLI model" if judge == "proxy" else f"entailment by {judge}")
         policy = Policy.load(config.model, config.optim, config.runtime, world, seed=config.seed)
         state = checkpoints.resume(run, policy) or checkpoints.State(0)
         if world.size > 1:
@@ -72,6 +75,8 @@ def run(config: GrpoConfig) -> Run:
             engine.close()
         export.finish(run, policy, config)
         run.finish()
+        if world.speaks:
+            write_report(run.folder)
     return run
 
 
