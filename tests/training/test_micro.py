@@ -44,7 +44,7 @@ def step_of(model, data, folder, *overrides):
     policy = Policy.load(config.model, config.optim, config.runtime)
     grads: dict[str, torch.Tensor] = {}
 
-    def update(lr, clip_norm):
+    def update(lr, clip_norm, samples):
         grads.update({name: weight.grad.clone() for name, weight in policy.backbone.named_parameters() if weight.grad is not None})
         return 0.0
 

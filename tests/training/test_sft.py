@@ -14,7 +14,7 @@ from videoperceiver.config import load
 from videoperceiver.data import manifest
 from videoperceiver.data.clips import ClipStore
 from videoperceiver.data.collate import sft_tree
-from videoperceiver.errors import RunError
+from videoperceiver.errors import ModelError, RunError
 from videoperceiver.losses.contrastive import contrastive_losses, keyword_ids
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.build import TreeBuilder
@@ -163,6 +163,28 @@ def test_a_bad_clip_is_recorded_and_the_run_goes_on(tiny_model, rendered, tmp_pa
     assert [row["sft/clips"] for row in run.metrics()] == [9, 9]
     with pytest.raises(RunError, match="max_reject_rate"):
         sft.run(config_of(tiny_model, folder / "manifest.parquet", tmp_path / "strict", "max_reject_rate=0", "batch_size=10", "steps=2"))
+
+
+def test_too_many_bad_clips_stop_the_run_with_a_table(tiny_model, rendered, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(rendered.parent, folder)
+    bad = manifest.read(folder / "manifest.parquet")[:3]
+    for sample in bad:
+        (folder / sample.video).write_bytes(b"not a video")
+    with pytest.raises(RunError, match=r"3 of 10 samples are bad, more than max_reject_rate=0\.2 allows") as failed:
+        sft.run(config_of(tiny_model, folder / "manifest.parquet", tmp_path / "run", "max_reject_rate=0.2", "batch_size=10", "steps=2"))
+    table = str(failed.value).splitlines()
+    assert table[1] == "samples  reason"
+    assert table[2].split()[1] == "VideoReadError:"
+    assert any(f"(e.g. {sample.id})" in line for line in table[2:] for sample in bad)
+
+
+def test_a_loss_that_explodes_names_the_samples_and_leaves_a_checkpoint(tiny_model, rendered, tmp_path):
+    config = config_of(tiny_model, rendered, tmp_path / "run", "optim.lr=1e30", "optim.warmup_share=0.5", "checkpoint_every=1", "batch_size=10")
+    with pytest.raises((RunError, ModelError), match=r"not finite|is nan|is inf") as failed:
+        sft.run(config)
+    assert manifest.read(rendered)[0].id in str(failed.value)
+    assert (tmp_path / "run" / "checkpoints" / "step-00000001" / "state.json").is_file()
 
 
 def test_random_operator_replaces_as_many_frames(tiny_model, rendered):

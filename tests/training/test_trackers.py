@@ -86,5 +86,5 @@ def test_a_missing_package_is_named_with_the_command(monkeypatch, run, name):
 
 
 def test_an_unknown_tracker_is_a_recipe_error(run):
-    with pytest.raises(ConfigError, match=r"runtime\.trackers: no tracker 'mlflow'; expected some of tensorboard, trackio, wandb"), opened(["mlflow"], run, None):
+    with pytest.raises(ConfigError, match=r"no tracker 'mlflow'; expected some of tensorboard, trackio, wandb"), opened(["mlflow"], run, None):
         pass

@@ -104,9 +104,13 @@ class Policy:
         finally:
             self.backbone.train(training)
 
-    def update(self, lr: float, clip_norm: float) -> float:
-        """Clips, steps, clears the gradients. Returns their norm before clipping, over all ranks."""
-        norm = runtime.apply_gradients(self.backbone, self.optimizer, lr, clip_norm)
+    def update(self, lr: float, clip_norm: float, samples: Sequence[str] = ()) -> float:
+        """Clips, steps, clears the gradients. Returns their norm before clipping, over all ranks.
+
+        Raises:
+            RunError: the norm is not finite; names the samples given.
+        """
+        norm = runtime.apply_gradients(self.backbone, self.optimizer, lr, clip_norm, samples)
         if self.average is not None:
             self._follow(self.average)
         return norm

@@ -1,27 +1,22 @@
-"""What both stages need around a step: seeds, data order, optimizer, schedule, checkpoints, progress.
+"""What both stages need around a step: seeds, data order, optimizer, schedule, what stops a run, what is logged of it.
 
 A step is a pure function of (weights, optimizer state, config, step number): every random choice is drawn from a generator
 seeded by (seed, step), so that a resumed run repeats an uninterrupted one bit for bit without saving generator states.
 """
 
-import json
 import math
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.tensor import DTensor
 
 from videoperceiver.data import mixture
 from videoperceiver.errors import BudgetError, RunError, SampleError, VideoReadError
-from videoperceiver.models.backbone import BESIDE, Backbone
+from videoperceiver.models.backbone import BESIDE
 from videoperceiver.models.forward import TreeOutput
 from videoperceiver.models.lora import Lora
 from videoperceiver.runs import Run
@@ -29,7 +24,6 @@ from videoperceiver.stages import ModelConfig, OptimConfig
 from videoperceiver.training.world import World
 
 _SAMPLE_ERRORS = {error.__name__: error for error in (SampleError, VideoReadError, BudgetError)}
-_STATE, _OPTIMIZER = "trainer_state.json", "optimizer.safetensors"
 
 
 def step_rng(seed: int, step: int, rank: int = 0) -> np.random.Generator:
@@ -74,65 +68,25 @@ def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
     return config.lr * factor
 
 
-def update(module: nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float, clip_norm: float) -> float:
-    """Backward, clip, step. Returns the gradient's norm before clipping."""
-    loss.backward()
-    return apply_gradients(module, optimizer, lr, clip_norm)
+def apply_gradients(module: nn.Module, optimizer: torch.optim.Optimizer, lr: float, clip_norm: float, samples: Sequence[str] = ()) -> float:
+    """Clip, step, clear. Returns the gradient's norm before clipping, over all shards.
 
-
-def apply_gradients(module: nn.Module, optimizer: torch.optim.Optimizer, lr: float, clip_norm: float) -> float:
-    """Clip, step, clear. Returns the gradient's norm before clipping, over all shards."""
+    Raises:
+        RunError: the norm is NaN or infinite; the weights are left as they are, and the message names the samples.
+    """
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)
     norm = nn.utils.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], clip_norm, foreach=True)
+    norm = (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
+    if not math.isfinite(norm):
+        of = f"; samples: {', '.join(sorted(set(samples)))}" if samples else ""
+        raise RunError(
+            f"the norm of the gradient is {norm}, expected a finite number{of}. "
+            "The weights are untouched: resume from the last checkpoint with a lower optim.lr, or remove these samples"
+        )
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
-
-
-def save_checkpoint(run: Run, backbone: Backbone, optimizer: torch.optim.Optimizer, step: int, extra: Mapping[str, object], keep: int) -> None:
-    """A plain Hugging Face folder plus optimizer tensors and a JSON state; then all but the last `keep` checkpoints go.
-
-    Written beside and renamed whole: a full disk or a kill leaves the checkpoints before it as they were.
-    """
-    final = run.checkpoint_path(step)
-    part = final.with_name(f".{final.name}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        backbone.save(part)
-        save_file(_optimizer_tensors(backbone, optimizer), part / _OPTIMIZER)
-        (part / _STATE).write_text(json.dumps({"step": step, **extra}))
-        shutil.rmtree(final, ignore_errors=True)
-        part.rename(final)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        raise RunError(
-            f"{final}: the checkpoint could not be written ({error}); free space or name another output. Earlier checkpoints are untouched"
-        ) from error
-    for old in sorted(final.parent.glob("step-*"))[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def last_checkpoint(run: Run) -> Path | None:
-    """Folder of the latest complete checkpoint."""
-    return max((run.folder / "checkpoints").glob("step-*"), default=None)
-
-
-def load_state(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
-    """Restores the optimizer from a checkpoint folder and returns its JSON state (weights are loaded by Backbone.load)."""
-    tensors = load_file(folder / _OPTIMIZER)
-    names = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    for name, parameter in names.items():
-        keys = {key.rsplit("|", 1)[1]: key for key in tensors if key.rsplit("|", 1)[0] == name}
-        if keys:
-            optimizer.state[parameter] = {kind: tensors[key].clone() for kind, key in keys.items()}
-    return json.loads((folder / _STATE).read_text())
-
-
-def _optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    names = {id(p): name for name, p in module.named_parameters()}
-    return {f"{names[id(p)]}|{kind}": value.contiguous() for p, state in optimizer.state.items() for kind, value in state.items()}
+    return norm
 
 
 def model_options(config: ModelConfig) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def joined() -> Iterator[World]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield World(device=_device(0))
+        with _memory_in_words():
+            yield World(device=_device(0))
         return
     rank, device = int(os.environ["RANK"]), _device(int(os.environ.get("LOCAL_RANK", "0")))
     store, _, _ = next(iter(rendezvous("env://", rank, size)))
@@ -112,7 +113,8 @@ def joined() -> Iterator[World]:
     world.barrier()  # every rank has said that it lives before any is watched
     watch.start()
     try:
-        yield world
+        with _memory_in_words():
+            yield world
         world.barrier()
         watch.leave("")
     except BaseException as error:
@@ -123,6 +125,18 @@ def joined() -> Iterator[World]:
         raise
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def _memory_in_words() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RunError(
+            f"the GPU's memory is full ({str(error).splitlines()[0]}). Lower runtime.micro_tokens (a step's tokens are in metrics.jsonl), switch "
+            "model.gradient_checkpointing on, train with model.lora_rank, or spread the run over more GPUs; `videoperceiver plan` says what takes how much. "
+            "The same command then continues this run where only runtime.* differs"
+        ) from error
 
 
 def _device(local_rank: int) -> torch.device:
