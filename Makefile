@@ -26,7 +26,7 @@ check: .venv/.dev  ## style, types, import rule
 	$(BIN)/lint-imports
 
 bench: .venv/.dev  ## every benchmark in its quick form
-	@set -e; for file in $$(ls benchmarks/*.py | grep -v _common); do echo "== $$file"; HF_HUB_OFFLINE=1 $(BIN)/python $$file --quick; done
+	@set -e; for file in $$(ls benchmarks/*.py | grep -v -e _common -e _vs_trl); do echo "== $$file"; HF_HUB_OFFLINE=1 $(BIN)/python $$file --quick; done
 
 docs: .venv/.docs  ## the manual, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -39,7 +39,7 @@ clean:  ## forget the environment and caches
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: EXTRAS = demo,text
-.venv/.dev: EXTRAS = demo,text,web,eval,dev
+.venv/.dev: EXTRAS = demo,text,web,eval,sources,dev
 .venv/.docs: EXTRAS = docs
 .venv/.demo .venv/.dev .venv/.docs: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q -e '.[$(EXTRAS)]' -c constraints.txt

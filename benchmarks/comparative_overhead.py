@@ -20,7 +20,8 @@ def main() -> None:
     """Measure and report."""
     quick = arguments(__doc__.splitlines()[0]).quick
     store, models = Store(2 if quick else 4), pair()
-    fields = [f"sampling.num_generations={GROUP}", f"sampling.max_new_tokens={NEW_TOKENS}", "optim.lr=1e-6", "sampling.instruction=what colour ?", "sampling.stream=question"]
+    fields = [f"sampling.num_generations={GROUP}", f"sampling.max_new_tokens={NEW_TOKENS}", "sampling.instruction=what colour ?", "sampling.stream=question"]
+    fields.append("optim.lr=1e-6")
     made = {name: trainer(models, store, *fields, *own, quality=Script(0.66, 0.45)) for name, own in WAYS.items()}
     logged: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
 

@@ -8,7 +8,7 @@ import itertools
 import pytest
 import torch
 
-from videoperceiver.losses.grpo import group_advantages, grpo_loss
+from videoperceiver.losses.grpo import group_advantages, grpo_loss, vneg_advantages
 from videoperceiver.rewards.comparator import comparative_rewards
 
 LOGITS = torch.tensor([0.3, -0.2, 0.8], dtype=torch.float64)
@@ -85,3 +85,23 @@ def test_group_centring_leaves_paired_v_prime_as_noise_without_mean():
     paired = expected_gradient(lambda q, q_degraded: group_advantages(comparative_rewards(q, q_degraded), "dr_grpo"))
     centred = expected_gradient(lambda q, q_degraded: group_advantages(q, "dr_grpo"))
     torch.testing.assert_close(paired, centred)
+
+
+def test_the_expected_comparator_and_the_control_have_the_same_expected_gradient():
+    """pi(y*|V') in place of the sampled Q(y'), and 0 in place of both: less noise, the same direction."""
+    plain = expected_gradient(lambda q, q_degraded: q)
+    probability = LOGITS_DEGRADED.softmax(dim=0)[RIGHT].view(1, 1)
+    torch.testing.assert_close(expected_gradient(lambda q, q_degraded: comparative_rewards(q, probability) - BASELINE), plain)
+    torch.testing.assert_close(expected_gradient(lambda q, q_degraded: comparative_rewards(q, torch.zeros_like(q)) - BASELINE), plain)
+
+
+def test_vneg_does_reach_v_prime():
+    """Summed over every answer on V', -w Q(y') moves the logits there by w p_right (1[a = right] - p_a): a descent step makes the right guess less likely."""
+    weight, p = 0.5, LOGITS_DEGRADED.softmax(dim=0)
+    total = torch.zeros(3, dtype=torch.float64)
+    for answer in range(3):
+        logits = LOGITS_DEGRADED.clone().requires_grad_()
+        logps = logits.log_softmax(dim=0)[[answer]]
+        grpo_loss(logps, logps.detach(), None, vneg_advantages(quality([answer]), weight), torch.tensor([0]))[0].backward()
+        total += p[answer] * logits.grad
+    torch.testing.assert_close(total, weight * p[RIGHT] * (torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64) - p))
