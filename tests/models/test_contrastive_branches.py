@@ -256,3 +256,16 @@ def test_timings_of_the_last_forward(qwen, make_clip):
     qwen([builder.tree()])
     assert qwen.timings.keys() == {"vision", "llm"}
     assert all(seconds > 0 for seconds in qwen.timings.values())
+
+
+def test_attention_dropout_is_repeated_when_blocks_are_recomputed(folders, make_clip):
+    found = []
+    for checkpointing in (False, True):
+        backbone = Backbone.load(folders["qwen2_5_vl"], gradient_checkpointing=checkpointing).train()
+        builder = TreeBuilder(backbone, make_clip())
+        builder.answer(builder.question(builder.video(), "what colour ?"), "red")
+        view = builder.second_view(dropout=0.3, depth=2, where="attention")
+        torch.manual_seed(3)
+        rows_of(backbone([builder.tree()], [2]), 2)[view].sum().backward()
+        found.append(backbone.adapter.decoder.layers[0].self_attn.v_proj.weight.grad)
+    torch.testing.assert_close(found[0], found[1])

@@ -164,6 +164,7 @@ class Backbone(nn.Module):
         self.processor.save_pretrained(folder)
         return folder
 
+    @without_bars()
     def attach_text_encoder(self, id_or_path: str | Path) -> None:
         """Let keywords go in as a text encoder reads them, through a projection that is trained (paper 3.2). Raises ModelError."""
         self.text_encoder = TextEncoder(id_or_path)
