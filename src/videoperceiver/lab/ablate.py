@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -89,6 +90,10 @@ def _run_all(config: StudyConfig, left: list[Unit], pool: ProcessPoolExecutor) -
             unit = running.pop(future)
             pending.discard(unit)
             error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                raise RunError(
+                    f"the process of arm {unit.arm}, seed {unit.seed} died (killed, or out of memory); finished arms stay, the same command continues"
+                )
             if error is not None and not isinstance(error, VideoPerceiverError):
                 raise error
             yield unit, error

@@ -50,16 +50,18 @@ def sections(config: StudyConfig, rows: Sequence[Row], extra: Sequence[Section] 
     finding = find(config, rows)
     families = list(dict.fromkeys(judged.claim.family for judged in finding.claims))
     planned = [family for family in families if family != EXPLORATORY]
-    told = [sentence(judged) for judged in finding.claims if judged.claim.family in planned]
+    told = [sentence(judged) for judged in finding.claims if judged.claim.family in planned or not planned]
     parts = [
         Section("Where the study stands", tuple(state(finding))),
-        Section("What each ingredient does", (Items(tuple(told)), claims_plot(finding.claims, "conflict", "lab-claims-conflict.svg"), *_other_plots(finding))),
+        Section("What each ingredient does", (Items(tuple(told)), *_plots(finding))),
     ]
     tables = [claims_table(family, [judged for judged in finding.claims if judged.claim.family == family]) for family in families]
     parts.append(Section("Claims in numbers", tuple(tables)))
-    parts.append(Section("By question", (_by_question(rows, finding),)))
-    parts.append(Section("Seeds that nobody had seen", tuple(_new_seeds(config, rows))))
-    parts.append(Section("Arms", (arms_table(finding), arms_plot(finding, "conflict", "lab-arms-conflict.svg"))))
+    if planned:
+        parts.append(Section("By question", (_by_question(rows, finding),)))
+        parts.append(Section("Seeds that nobody had seen", tuple(_new_seeds(config, rows))))
+    first = finding.claims[0].claim.slices[0] if finding.claims else finding.slices[0]
+    parts.append(Section("Arms", (arms_table(finding), arms_plot(finding, first, f"lab-arms-{first}.svg"))))
     parts += extra
     parts.append(
         Section("How far this goes", (Items(LIMITS), f"Code that trained the rows: {', '.join(commit[:12] for commit in finding.commits) or 'none'}."))
@@ -67,12 +69,10 @@ def sections(config: StudyConfig, rows: Sequence[Row], extra: Sequence[Section] 
     return parts
 
 
-def _other_plots(finding: Finding) -> list[Block]:
-    return [
-        claims_plot(finding.claims, name, f"lab-claims-{name}.svg")
-        for name in ("agree", "static", "independent")
-        if any(name in judged.effects for judged in finding.claims)
-    ]
+def _plots(finding: Finding) -> list[Picture]:
+    """The effects on each slice that a claim names and a row has; the deciding ones first."""
+    names = list(dict.fromkeys(name for judged in finding.claims for name in judged.slices))
+    return [claims_plot(finding.claims, name, f"lab-claims-{name.replace('/', '-')}.svg") for name in names]
 
 
 def _by_question(rows: Sequence[Row], finding: Finding) -> Table:

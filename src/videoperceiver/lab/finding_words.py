@@ -20,6 +20,9 @@ WHERE = {
     "lasting-conflict": "the cue conflicts, events of 2-3 frames",
     "bright-conflict": "the cue conflicts, bright events of 1-3 frames",
     "halved-conflict": "the cue conflicts, half the frame rate",
+    "valid-agree": "the cue agrees (validation)",
+    "valid-conflict": "the cue conflicts (validation)",
+    "valid-independent": "the cue says nothing (validation)",
 }
 SHORT = {"independent": "no cue", STATIC: "scenery", "conflict/degraded": "conflict, on V'"}
 TONES = {effects.HELPS: "good", effects.HARMS: "bad"}
