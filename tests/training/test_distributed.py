@@ -1,6 +1,7 @@
 """Stage 1 on two gloo processes equals one process, by DDP and by FSDP2; resuming on another number of ranks; a rank that dies is named by the other."""
 
 import os
+import shutil
 import signal
 import time
 
@@ -11,10 +12,11 @@ from tests.training import ranks
 from tests.training.recipe import RECIPE
 
 from videoperceiver.config import load
+from videoperceiver.data import manifest
 from videoperceiver.errors import RunError
 from videoperceiver.runs import Run
 from videoperceiver.stages import SftConfig
-from videoperceiver.training import checkpoints, sft
+from videoperceiver.training import checkpoints, runtime, sft
 from videoperceiver.training.policy import Policy, trained
 
 WORDS = ["instruction=Re-answer with attention to fine-grained visual details .", "caption_prompt=describe the video ."]
@@ -31,17 +33,29 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def alone(tiny_model, rendered, folder) -> Run:
-    return sft.run(config_of(tiny_model, rendered, folder / "alone"))
+def data(rendered, folder):
+    """The only clip that rank 1 has in step 1 is unreadable: it then sends a filler through the model."""
+    shutil.copytree(rendered.parent, folder / "data")
+    samples = manifest.read(folder / "data" / "manifest.parquet")
+    bad = samples[runtime.batch_indices(len(samples), 3, 0, 1)[2]]
+    (folder / "data" / bad.video).write_bytes(b"not a video")
+    return folder / "data" / "manifest.parquet"
 
 
 @pytest.fixture(scope="module")
-def spread(tiny_model, rendered, folder):
+def alone(tiny_model, data, folder) -> Run:
+    run = sft.run(config_of(tiny_model, data, folder / "alone"))
+    assert [row["sft/clips"] for row in run.metrics()][:2] == [3, 2]
+    return run
+
+
+@pytest.fixture(scope="module")
+def spread(tiny_model, data, folder):
     """By DDP; by FSDP2 stopped after two steps; both in one pair of processes. Batches of 3 are cut in 2 and 1."""
-    first = config_of(tiny_model, rendered, folder / "fsdp2", "runtime.strategy=fsdp2")
+    first = config_of(tiny_model, data, folder / "fsdp2", "runtime.strategy=fsdp2")
 
     def work(rank):
-        sft.run(config_of(tiny_model, rendered, folder / "ddp", "runtime.strategy=ddp"))
+        sft.run(config_of(tiny_model, data, folder / "ddp", "runtime.strategy=ddp"))
         os.environ["MASTER_PORT"] = str(port)
         step = sft.Trainer.step
 

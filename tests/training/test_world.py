@@ -32,8 +32,6 @@ def test_only_the_first_rank_speaks():
 
 
 def test_a_full_gpu_is_said_with_what_to_do():
-    with (
-        pytest.raises(RunError, match=r"memory is full \(CUDA out of memory\. Tried to allocate 2 GiB\)\. Lower runtime\.micro_tokens .* `videoperceiver plan`"),
-        joined(),
-    ):
+    words = r"memory is full \(CUDA out of memory\. Tried to allocate 2 GiB\)\. Lower runtime\.micro_tokens .* `videoperceiver plan`"
+    with pytest.raises(RunError, match=words), joined():
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore of it")

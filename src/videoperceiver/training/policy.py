@@ -158,9 +158,9 @@ def strategy_of(model: ModelConfig, settings: RuntimeConfig, world: World) -> st
 
 
 def _ddp(backbone: Backbone, model: ModelConfig, world: World) -> nn.Module:
-    """Whole weights on each rank. A trained tower may be left out by a micro-batch without video."""
-    devices = [world.device.index] if world.device.type == "cuda" else None
-    return DistributedDataParallel(backbone, device_ids=devices, gradient_as_bucket_view=True, find_unused_parameters=not model.freeze_vision)
+    """Whole weights on each rank. A micro-batch may lack video, or keywords, and leave out a trained tower or projection."""
+    partly = not model.freeze_vision or backbone.text_projection is not None
+    return DistributedDataParallel(backbone, gradient_as_bucket_view=True, find_unused_parameters=partly)
 
 
 def _fsdp2(backbone: Backbone, model: ModelConfig, world: World) -> nn.Module:

@@ -158,8 +158,8 @@ def _evidence(grown: list[SftTree], output: TreeOutput, config: SftConfig, share
             full.append(output.distributions[t, on_full])  # (n, V)
             degraded.append(output.distributions[t, on_degraded])
             degraded_first.append(degraded[-1][:1])
-            targets.append(torch.tensor(g.tree.nodes[on_full].labels))
-            candidates.append(torch.tensor(first_tokens))
+            targets.append(torch.tensor(g.tree.nodes[on_full].labels, device=output.logps.device))
+            candidates.append(torch.tensor(first_tokens, device=output.logps.device))
     zero = output.logps.sum() * 0.0
     if not full:
         return zero, {}
