@@ -140,7 +140,7 @@ class Trainer:
                 run.log(step, **metrics)
                 track(step, metrics)
                 advance(f"Q(V) {metrics['q']:.2f}  Q(V') {metrics['q_degraded']:.2f} · {metrics['step_s']:.2g} s a step")
-                if step + 1 < config.steps and ((step + 1) % config.checkpoint_every == 0 or (figures and config.held_out.best_by)):
+                if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or (figures and config.held_out.best_by):
                     self.save(step + 1, figures)
 
     def step(self, step: int) -> tuple[dict[str, float], list[Group]]:
