@@ -16,7 +16,7 @@ import numpy as np
 from videoperceiver.data import manifest
 from videoperceiver.data.prepare import Preparation
 from videoperceiver.data.schema import complete, from_row, to_row
-from videoperceiver.data.sources import found
+from videoperceiver.data.sources import Request, find
 from videoperceiver.errors import SampleError
 from videoperceiver.progress import stage_progress
 from videoperceiver.runs import Run
@@ -27,7 +27,7 @@ from videoperceiver.types import Sample
 from videoperceiver.video.degrade import load_operator
 from videoperceiver.video.pool import DecodePool
 
-_ROWS = "rows.jsonl"
+_ROWS, _WORK = "rows.jsonl", "unpacked"
 
 
 def run(config: DataConfig) -> Run:
@@ -36,7 +36,10 @@ def run(config: DataConfig) -> Run:
     run = Run.open_or_create(config.output, config, stage="data")
     if run.finished:
         return run
-    clips = found(Path(config.source), split=config.split, seed=config.seed, frame_fps=config.frame_fps or None)[: config.limit or None]
+    request = Request(Path(config.source), run.folder / _WORK, config.split, config.seed, config.frame_fps or None)
+    found = find(request, config.format)
+    run.write_json("source.json", {"format": config.format, "terms": found.terms, "clips": len(found.clips), "notes": found.notes})
+    clips = found.clips[: config.limit or None]
     rows = run.folder / _ROWS
     done = {row["id"] for row in _read_rows(rows)} | {row["sample_id"] for row in run.rejects()}
     left = [(sample, path) for sample, path in clips if sample.id not in done]
@@ -56,6 +59,7 @@ def run(config: DataConfig) -> Run:
                 advance()
     samples = [from_row(complete(row, str(rows))) for row in _read_rows(rows)]
     manifest.write(samples, run.folder / "manifest.parquet")
+    shutil.rmtree(run.folder / _WORK, ignore_errors=True)  # what is used of it lies under media/
     run.write_json("result.json", summarize(samples, len(run.rejects())))
     run.finish()
     return run

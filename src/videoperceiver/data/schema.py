@@ -3,7 +3,7 @@
 Version 2; version 1, which had no `frame_fps`, is read as well. Parquet carries the version in its metadata and the texts below in its fields:
 
     id            string                 unique within the manifest
-    video         string                 media path relative to the manifest's folder, `/` as separator
+    video         string                 media path relative to the manifest's folder, `/` as separator; an image file is one picture, "" text alone
     sha256        string                 of the media file's bytes (of the sorted frame files' bytes for an image folder)
     split         string                 train, validation or test
     source        string                 the dataset it came from

@@ -43,13 +43,39 @@ def write_mp4(
         ValueError: no frame, `fps` missing for bare frames or given for a clip, frames of several sizes.
         OSError: the file cannot be written.
     """
-    path = Path(path)
     if isinstance(clip, Clip) and fps is None:
         pairs = zip(clip.frames, clip.t_s)
     elif not isinstance(clip, Clip) and fps is not None and fps > 0:
         pairs = ((frame, i / fps) for i, frame in enumerate(clip))
     else:
         raise ValueError(f"got {type(clip).__name__} and fps={fps}; expected bare frames with their fps, or a Clip, which has its own times")
+    return write_timed(pairs, path, fps=fps, crf=crf, pix_fmt=pix_fmt, preset=preset)
+
+
+def write_timed(
+    pairs: Iterable[tuple[np.ndarray, float]],
+    path: str | os.PathLike[str],
+    *,
+    fps: float | None = None,
+    crf: int = 18,
+    pix_fmt: str = "yuv420p",
+    preset: str = "veryfast",
+) -> Path:
+    """As `write_mp4`, of streamed frames that have times of their own.
+
+    Args:
+        pairs: (H, W, 3) uint8 frames and their seconds, increasing.
+        path: as in `write_mp4`.
+        fps: nominal rate for the header; None: 30.
+        crf: as in `write_mp4`.
+        pix_fmt: as in `write_mp4`.
+        preset: as in `write_mp4`.
+
+    Raises:
+        ValueError: no frame, or frames of several sizes.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:

@@ -5,48 +5,39 @@ where only `file` is required; `file` is relative to the folder and may name a f
 """
 
 import json
-import logging
 from pathlib import Path
 
-import numpy as np
-
 from videoperceiver.data.manifest import SPLITS
+from videoperceiver.data.sources.base import DataSource, Found, Request, seeded
 from videoperceiver.errors import ManifestError
 from videoperceiver.types import Sample, Span
 from videoperceiver.video.track import IMAGE_SUFFIXES
-
-logger = logging.getLogger(__name__)
 
 CAPTIONS = "captions.jsonl"
 VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv", ".3gp", ".ogv"})
 
 
-def found(root: Path, *, split: str, seed: int, frame_fps: float | None = None) -> list[tuple[Sample, Path]]:
-    """Samples to prepare and their media, sorted by path.
-
-    Args:
-        root: the folder.
-        split: of clips that name none.
-        seed: base of the clips' own seeds.
-        frame_fps: images a second of folders of images; None: only those count whose line in captions.jsonl gives it.
+def find(request: Request) -> Found:
+    """Clips sorted by path; folders of images count where the request or their line in captions.jsonl gives their rate.
 
     Raises:
         ManifestError: no clip, a malformed line, or a caption of a file that is missing.
     """
+    root = request.root
     captions = _captions(root / CAPTIONS)
     videos, folders, _ = media_below(root)
-    timed = [path for path in folders if frame_fps or captions.get(path.relative_to(root).as_posix(), {}).get("frame_fps")]
-    clips = sorted([*videos, *timed])
+    timed = [path for path in folders if request.frame_fps or captions.get(path.relative_to(root).as_posix(), {}).get("frame_fps")]
+    clips, found = sorted([*videos, *timed]), Found()
     if not clips:
         raise ManifestError(f"{root}: {nothing(folders)}")
     if len(timed) < len(folders):
-        logger.warning("%s: %d folders of images are left out, since nothing says how many images a second they hold; set frame_fps", root, len(folders))
+        found.notes.append(f"{len(folders) - len(timed)} folders of images are left out, since nothing says how many images a second they hold; set frame_fps")
     names = [path.relative_to(root).as_posix() for path in clips]
     if missing := sorted(captions.keys() - set(names)):
         raise ManifestError(f"{root / CAPTIONS}: names {missing[0]!r}, which is not in the folder; correct the line or add the file (folders need frame_fps)")
-    rows = [captions.get(name, {}) for name in names]
-    rates = [row.get("frame_fps", frame_fps) if path.is_dir() else None for row, path in zip(rows, clips, strict=True)]
-    return [(_sample(name, row, rate, split, seed, i), path) for i, (name, row, rate, path) in enumerate(zip(names, rows, rates, clips, strict=True))]
+    samples = [_sample(name, captions.get(name, {}), path.is_dir(), request) for name, path in zip(names, clips, strict=True)]
+    found.clips = seeded(list(zip(samples, clips, strict=True)), request.seed)
+    return found
 
 
 def media_below(root: Path) -> tuple[list[Path], list[Path], int]:
@@ -69,11 +60,10 @@ def nothing(folders: list[Path]) -> str:
     return f"no video in this folder (expected {', '.join(sorted(VIDEO_SUFFIXES))}); name the folder that holds them"
 
 
-def _sample(name: str, row: dict, frame_fps: float | None, split: str, seed: int, index: int) -> Sample:
+def _sample(name: str, row: dict, is_folder: bool, request: Request) -> Sample:
     spans = tuple(Span(float(e["start"]), float(e["end"]), str(e.get("label", ""))) for e in row.get("events", ()))
-    own_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-    caption, split = row.get("caption", ""), row.get("split", split)
-    return Sample(name, name, "", split, "folder", (), caption, spans=spans, seed=own_seed, frame_fps=frame_fps)
+    frame_fps = row.get("frame_fps", request.frame_fps) if is_folder else None
+    return Sample(name, name, "", row.get("split", request.split), "folder", (), row.get("caption", ""), spans=spans, frame_fps=frame_fps)
 
 
 def _captions(path: Path) -> dict[str, dict]:
@@ -95,3 +85,6 @@ def _captions(path: Path) -> dict[str, dict]:
             ) from error
         rows[row["file"]] = row
     return rows
+
+
+SOURCES = (DataSource("folder", "", find),)
