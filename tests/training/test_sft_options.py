@@ -118,7 +118,7 @@ def test_a_block_the_model_does_not_have_is_refused_before_the_first_step(tiny_m
         ({"text_model": "bert-base-uncased"}, "llm has none"),
         ({"vv": 0.0, "tv": 0.0, "vt": 0.0}, "contrastive.weight=0 for plain fine-tuning"),
         ({"tap_blocks": []}, "at least one block"),
-        ({"tau": 0.0}, "above 0"),
+        ({"tau": 0.0}, "tau > 0"),
         ({"view_dropout": 1.0}, "0 <= view_dropout < 1"),
         ({"queue_size": -1}, "none below 0"),
     ],
