@@ -122,6 +122,10 @@ class Run:
         if self._writes:
             _unlock(self.folder)
 
+    def describe(self, **facts: Any) -> None:
+        """Add facts about how it runs to metadata.json, e.g. which judge scores; said again they change nothing."""
+        self.write_json("metadata.json", _read_metadata(self.folder) | facts)
+
     def resume_at(self, step: int) -> None:
         """Drop the scalars of `step` and later, so that the resumed run ends with the metrics of an uninterrupted one."""
         kept = [row for row in self.metrics() if row["step"] < step]

@@ -79,6 +79,11 @@ def test_everything_of_method_section_3_is_logged(whole):
     assert {"vision_s", "rollout_full_s", "rollout_degraded_s", "reward_s", "update_s", "wait_s", "other_s", "step_s"} <= logged
 
 
+def test_the_judge_of_open_answers_is_named(whole):
+    assert json.loads((whole.folder / "metadata.json").read_text())["open_answers"] == "proxy: shared words, no NLI model"
+    assert json.loads((whole.folder / "metadata.json").read_text())["stage"] == "grpo"
+
+
 def test_the_time_of_a_step_is_shared_out_whole(whole):
     for row in whole.metrics():
         phases = ["vision_s", "rollout_full_s", "rollout_degraded_s", "reward_s", "update_s", "wait_s", "other_s"]

@@ -117,7 +117,7 @@ class Rollouts:
     def resample(self, groups: list[Group], seed: int, lacks_signal: Callable[[Sequence[Group]], list[bool]]) -> list[Group]:
         """Draws the groups without signal anew, both sides, until they have one or the tries run out."""
         groups = list(groups)
-        for attempt in range(self.sampling.max_resample):
+        for attempt in range(self.sampling.max_resample if groups else 0):
             empty = [i for i, lacks in enumerate(lacks_signal(groups)) if lacks]
             if not empty:
                 break
