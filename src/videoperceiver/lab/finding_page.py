@@ -29,7 +29,6 @@ from videoperceiver.runs import write_atomic
 TITLE = "The lab's findings"
 NEW_SEEDS = range(5, 10)
 """Seeds on which nothing had been run when the plan was written."""
-QUESTIONS = ("flash_colour", "pop_colour", "count", "when", "order")
 INTRO = """\
 What each ingredient of the method does on [rendered events](lab-benchmark.md), on two processor cores. The [plan](lab-plan.md) was written first and
 says how the words below follow from the numbers.
@@ -77,12 +76,12 @@ def _plots(finding: Finding) -> list[Picture]:
 
 def _by_question(rows: Sequence[Row], finding: Finding) -> Table:
     """Effects on conflicting clips a question: `count` is the one that V' itself can tell."""
-    lines = []
+    lines, asked = [], tuple(name for name, static in zip(rows[0].questions, rows[0].static, strict=True) if not static) if rows else ()
     for judged in finding.claims:
         if judged.claim.family != EXPLORATORY and "conflict" in judged.effects:
-            cells = [spread(effects.effect(rows, judged.claim.arm, judged.claim.against, f"conflict:{question}")) for question in QUESTIONS]
+            cells = [spread(effects.effect(rows, judged.claim.arm, judged.claim.against, f"conflict:{question}")) for question in asked]
             lines.append((f"{judged.claim.arm} − {judged.claim.against}", *cells))
-    return Table("Differences where the cue conflicts, in points, with 95 % intervals that are not corrected", ("arm − against", *QUESTIONS), tuple(lines))
+    return Table("Differences where the cue conflicts, in points, with 95 % intervals that are not corrected", ("arm − against", *asked), tuple(lines))
 
 
 def _new_seeds(config: StudyConfig, rows: Sequence[Row]) -> list[Block]:
