@@ -25,6 +25,7 @@ class StandIn:
         requests: what /sample was asked.
         parts: what /weights was given.
         version: number of its weights, as a server would count.
+        stale: requests for other weights than these.
     """
 
     def __init__(self, mode: str = "ok", lora_rank: int = 0, dtype: str = "float32"):
@@ -32,6 +33,7 @@ class StandIn:
         self.mode, self.lora_rank, self.dtype, self.version = mode, lora_rank, dtype, 0
         self.requests: list[SampleRequest] = []
         self.parts: list[WeightsPart] = []
+        self.stale = 0
         self._ended = threading.Event()
 
     def __enter__(self) -> "StandIn":
@@ -60,6 +62,7 @@ class StandIn:
     def sample(self, body: bytes) -> bytes:
         request = SampleRequest.from_bytes(body)
         self.requests.append(request)
+        self.stale += request.version != self.version
         s = request.sampling
         allowed = [i for i in range(20, 40) if i not in {*s.media_ids, *s.stop_ids}]
         count = s.num_generations + {"too_few": -1, "too_many": 1}.get(self.mode, 0)

@@ -114,7 +114,7 @@ class VllmModel:
         return SampleReply([_read(drawn[i].outputs, request.sampling.num_generations) for i in range(len(request.prompts))])
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Replaces the weights that are given, under their checkpoint names; the others stay."""
+        """Replaces the weights that are given, under transformers' names (vLLM maps them as it does a checkpoint's); the others stay."""
         self._wake()
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         self._llm.apply_model(_repack_head)

@@ -1,4 +1,4 @@
-"""The policy's weights as an engine needs them: under the names of the checkpoint, only what changed, in parts of bounded size."""
+"""The policy's weights as an engine needs them: under the model's own names, only what changed, in parts of bounded size."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,7 +18,7 @@ PART_BYTES = 512 * 2**20
 
 
 def model_weights(backbone: Backbone, dtype: torch.dtype, *, all_of_them: bool) -> Named:
-    """Full weights under their checkpoint names, without LoRA's.
+    """Full weights under the names that transformers' model gives them, without LoRA's.
 
     A collective under FSDP: every rank has to run through all of it.
 

@@ -185,7 +185,7 @@ def _rows(lengths: Sequence[int], ids: np.ndarray, logps: np.ndarray) -> Iterato
 
 @dataclass(frozen=True, eq=False)
 class WeightsPart:
-    """Some of the policy's weights, under the names of its checkpoint.
+    """Some of the policy's weights, under the names that transformers' model gives them.
 
     Attributes:
         tensors: by name.
