@@ -1,6 +1,7 @@
 """What a stage came to, as a closing table."""
 
 import json
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,9 @@ def score_table(table: "ScoreTable") -> "Table":
 
 
 def summary(run: "Run") -> None:
-    """The closing table of a stage, to stdout."""
+    """The closing table of a stage, to stdout; of several ranks the first speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -102,9 +105,12 @@ def benchmark(run: "Run") -> "Table | None":
     about = [f"{found['benchmark']['name']}, protocol {found['protocol']['digest']}", *found["deviations"]]
     about += [f"{found['not_asked']} questions not asked: their videos are missing"] if found["not_asked"] else []
     about += ["not the complete release"] if found["miscounts"] else []
-    table = Table("in %", *next(iter(rows.values())), title="; ".join(about), title_justify="left", box=None, pad_edge=False)
+    table = Table(title="; ".join(about), title_justify="left", box=None, pad_edge=False)
+    table.add_column("in %", no_wrap=True)
+    for name in next(iter(rows.values())):
+        table.add_column(name, justify="right")
     for name, cells in rows.items():
-        table.add_row(name, *("not measured" if cell["value"] is None else f"{100 * cell['value']:.1f}" for cell in cells.values()))
+        table.add_row(name, *("–" if cell["value"] is None else f"{100 * cell['value']:.1f}" for cell in cells.values()))
     return table
 
 

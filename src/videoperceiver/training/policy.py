@@ -166,7 +166,8 @@ def _ddp(backbone: Backbone, model: ModelConfig, world: World) -> nn.Module:
 def _fsdp2(backbone: Backbone, model: ModelConfig, world: World) -> nn.Module:
     """Each decoder block is gathered when it runs; all else once a forward, the tower too: no rank waits for one that has no video."""
     half = torch.bfloat16 if model.dtype == "bfloat16" else None
-    precision = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32 if half else None)
+    # Inputs are left alone: a forward's are trees, and casting would take those apart and put them together anew.
+    precision = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32 if half else None, cast_forward_inputs=False)
     mesh = init_device_mesh(world.device.type, (world.size,))
     for block in backbone.adapter.decoder.layers:
         fully_shard(block, mesh=mesh, mp_policy=precision)
