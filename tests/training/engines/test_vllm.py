@@ -106,6 +106,17 @@ def answered(tree, leaves, completions):
     return Tree(nodes, tree.frames, tree.t_s, tree.patches)
 
 
+def test_full_weights_after_an_adapter_are_alone(served, policy):
+    """A server that a LoRA run has left is given another run's weights."""
+    trees, leaves = grow(policy, num_clips=1)
+    shake(policy, 0.15, 0)
+    engine_of(served, policy)
+    plain = Backbone.load(served.folder, freeze_vision=False)
+    shake(plain, 0.15, 3)
+    drawn = engine_of(served, plain).sample(trees, leaves, **GREEDY)
+    assert tokens(drawn) == tokens(generate(plain, trees, leaves, **GREEDY))
+
+
 def test_the_same_seed_draws_the_same(served, policy):
     trees, leaves = grow(policy)
     engine = engine_of(served, policy)

@@ -94,6 +94,7 @@ class VllmModel:
         self._llm.apply_model(_given_positions(self._positions))
         self._adapter: Any = None
         self._adapter_folder: tempfile.TemporaryDirectory | None = None
+        self._num_adapters = 0
         self.asleep = False
 
     def sample(self, request: SampleRequest) -> SampleReply:
@@ -106,18 +107,23 @@ class VllmModel:
         self._positions.clear()
         engine = self._llm.llm_engine
         inputs = [self._render(prompt, request.videos[prompt.video]) for prompt in request.prompts]
-        for i, (prompt, rendered) in enumerate(zip(request.prompts, inputs, strict=True)):
-            engine.add_request(f"{i}", rendered, self._parameters(request.sampling, prompt.seed), lora_request=self._adapter)
-        drawn: dict[int, Any] = {}
-        while engine.has_unfinished_requests():
-            drawn |= {int(output.request_id.split("-")[0]): output for output in engine.step() if output.finished}
-        return SampleReply([_read(drawn[i].outputs, request.sampling.num_generations) for i in range(len(request.prompts))])
+        names = [f"{i}" for i in range(len(inputs))]
+        drawn: dict[str, Any] = {}
+        try:
+            for name, prompt, rendered in zip(names, request.prompts, inputs, strict=True):
+                engine.add_request(name, rendered, self._parameters(request.sampling, prompt.seed), lora_request=self._adapter)
+            while engine.has_unfinished_requests():
+                drawn |= {output.request_id: output for output in engine.step() if output.finished}
+        finally:  # what an error left behind must not mix with the next request
+            engine.abort_request([name for name in names if name not in drawn])
+        return SampleReply([_read(drawn[name].outputs, request.sampling.num_generations) for name in names])
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Replaces the weights that are given, under transformers' names (vLLM maps them as it does a checkpoint's); the others stay."""
+        """Replaces the weights that are given, under transformers' names (vLLM maps them as it does a checkpoint's); the others stay, an adapter goes."""
         self._wake()
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         self._llm.apply_model(_repack_head)
+        self._drop_adapter()
         self._forget()
 
     def load_adapter(self, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
@@ -134,10 +140,9 @@ class VllmModel:
         folder = tempfile.TemporaryDirectory(prefix="videoperceiver-lora-")
         save_file(tensors, Path(folder.name) / "adapter_model.safetensors")
         (Path(folder.name) / "adapter_config.json").write_text(json.dumps(config))
-        number = 1 + (self._adapter.lora_int_id if self._adapter else 0)
-        if self._adapter is not None:
-            self._llm.llm_engine.remove_lora(self._adapter.lora_int_id)
-        self._adapter, self._adapter_folder = LoRARequest(f"policy-{number}", number, folder.name), folder
+        self._drop_adapter()
+        self._num_adapters += 1  # vLLM takes an adapter for known by its number
+        self._adapter, self._adapter_folder = LoRARequest(f"policy-{self._num_adapters}", self._num_adapters, folder.name), folder
         self._llm.llm_engine.add_lora(self._adapter)
         self._forget()
 
@@ -155,6 +160,12 @@ class VllmModel:
         if self.asleep:
             self._llm.wake_up()
             self.asleep = False
+
+    def _drop_adapter(self) -> None:
+        if self._adapter is not None and self._adapter_folder is not None:
+            self._llm.llm_engine.remove_lora(self._adapter.lora_int_id)
+            self._adapter_folder.cleanup()
+            self._adapter, self._adapter_folder = None, None
 
     def _forget(self) -> None:
         """Keys, values and video features of the weights before."""
