@@ -163,7 +163,8 @@ def check(config: StudyConfig, arm: str, seed: int, kept: Row | None = None) -> 
         _run(again, unit)
         new = read_row(again, unit)
     assert new is not None
-    differing = [name for name in ("steps", "weights", "questions", "last") if getattr(new, name) != getattr(row, name)]
+    differing = [name for name in ("steps", "weights", "questions") if getattr(new, name) != getattr(row, name)]
+    differing += [name for name in new.last if row.last.get(name) != new.last[name]]
     for test, answers in row.tests.items():
         if test not in new.tests or (answers.correct != new.tests[test].correct).any() or (answers.followed != new.tests[test].followed).any():
             differing.append(test)
