@@ -35,7 +35,11 @@ def data_build(recipe: Recipe, overrides: Overrides = None) -> None:
 
 @app.command()
 def sft(recipe: Recipe, overrides: Overrides = None) -> None:
-    """Stage 1: fine-tuning with the intermediate-layer contrastive loss."""
+    """Stage 1: fine-tuning with the intermediate-layer contrastive loss.
+
+    After Ctrl-C, a kill or a full disk the same command continues from the last checkpoint. On several GPUs:
+    torchrun --standalone --nproc-per-node 8 --no-python videoperceiver sft RECIPE KEY=VALUE ...
+    """
     from videoperceiver.config import load
     from videoperceiver.stages import SftConfig
 
