@@ -303,3 +303,23 @@ def test_ctrl_c_in_a_stage_says_how_to_continue(tmp_path):
         _, words = child.communicate(timeout=20)
     assert child.returncode == 130
     assert words == "Interrupted. What is done stays in runs/a; the same command continues it:\n  videoperceiver sft sft.yaml 'model.path=my model'\n"
+
+
+def test_a_name_cannot_write_lines_of_the_preflight(flash, tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a\nok   b.mp4\x1b[2J.mp4").write_text("no video")
+    result = call("data", "check", str(tmp_path / "clips"), "--num-workers", "1")
+    assert result.exit_code == 1
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["BAD", "0"]
+    assert "\x1b" not in result.stdout
+
+
+def test_a_name_is_not_read_as_markup(flash, tmp_path):
+    odd = tmp_path / "[bold][" / "x].mp4"
+    odd.parent.mkdir()
+    odd.write_bytes(flash.read_bytes())
+    result = call("keyframes", str(odd), "--relevance", "motion", "--fps", "2")
+    assert result.exit_code == 0, result.stderr
+    (tmp_path / "[").mkdir()
+    (tmp_path / "[" / "y].mp4").write_text("no video")  # the path ends in what markup would take for a closing tag
+    assert call("keyframes", str(tmp_path / "[" / "y].mp4")).exit_code == 2

@@ -77,3 +77,7 @@ def test_stretches_of_time():
     assert words.stretch(5.73, 6.1) == "5.73 to 6.10 s"
     assert words.stretch(13.5, 13.5) == "13.5 s"
     assert words.stretch(59, 61) == "59.0 to 1:01.0"
+
+
+def test_a_name_keeps_to_its_line():
+    assert words.one_line("two\nlines\t\x1b[31m") == "two\u2424lines\u2409\u241b[31m"

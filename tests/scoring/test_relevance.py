@@ -145,6 +145,13 @@ def test_proxy_text_chooses_the_scene(proxy, records):
     assert proxy.relate(records, times, ("kick the football",)).argmax() >= 24
 
 
+def test_proxy_in_blocks_equals_the_whole(proxy, records, monkeypatch):
+    times, many = np.arange(72) / 8, np.concatenate([records, records[::-1], records])
+    whole = proxy.relate(many, times, ("kick the football",))
+    monkeypatch.setattr("videoperceiver.scoring.proxy._BLOCK", 7)
+    np.testing.assert_allclose(proxy.relate(many, times, ("kick the football",)), whole, atol=1e-6)
+
+
 def test_proxy_takes_one_frame_and_still_clips(proxy):
     still = np.full((6, 48, 64, 3), 120, np.uint8)
     assert proxy(still[:1], ("kick",)).tolist() == [0]

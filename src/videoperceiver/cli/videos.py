@@ -42,6 +42,7 @@ def data_check(
 ) -> None:
     """Decode every clip once: what is bad, why, and what will be used. Exit 1 where something is bad."""
     from videoperceiver.data.check import candidates, check
+    from videoperceiver.pages.words import one_line
     from videoperceiver.progress import stage_progress
 
     clips, num_other = candidates(source, fps=fps, frame_fps=frame_fps)
@@ -53,9 +54,9 @@ def data_check(
     good, bad = [v for v in verdicts if v.problem is None], [v for v in verdicts if v.problem is not None]
     for verdict in good:
         assumed = f" (times are assumed: {verdict.assumed})" if verdict.assumed else ""
-        typer.echo(f"ok   {verdict.name}: {verdict.num_frames} frames, {verdict.start_s:.2f} to {verdict.end_s:.2f} s{assumed}")
+        typer.echo(f"ok   {one_line(verdict.name)}: {verdict.num_frames} frames, {verdict.start_s:.2f} to {verdict.end_s:.2f} s{assumed}")
     for verdict in bad:
-        typer.echo(f"BAD  {verdict.name}: {verdict.problem}")
+        typer.echo(f"BAD  {one_line(verdict.name)}: {one_line(verdict.problem)}")
     aside = f"; files that are no videos, left aside: {num_other}" if num_other else ""
     typer.echo(f"{len(good)} of {len(verdicts)} clips can be used, {sum(v.num_frames for v in good)} frames{aside}")
     if bad:

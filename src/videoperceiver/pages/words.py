@@ -20,6 +20,11 @@ def clean(text: object) -> str:
     return "".join(_visible(char) for char in str(text))
 
 
+def one_line(text: object) -> str:
+    """`clean`, with line breaks and tabs as visible marks too: a name in a list keeps to its line."""
+    return clean(text).replace("\n", "\u2424").replace("\t", "\u2409")
+
+
 def _visible(char: str) -> str:
     code = ord(char)
     if char in "\n\t":

@@ -28,6 +28,8 @@ _CELLS, _CHANNELS, _TAGS = 9, 320, 1000
 _RECORD = np.dtype([("grey", np.uint8, GREY_SIZE), ("local", np.float16, (_CELLS, _CHANNELS)), ("tags", np.float16, _TAGS)])
 _INPUT_PX = 224
 _BATCH = 8
+_BLOCK = 512
+"""Frames whose tags are held as float32 at once: those of an hour would take 29 MB, several times."""
 _CHANGE_LAG_S = 0.5
 _NOVELTY_S = 1.5
 _CUT_DISTANCE = 0.4
@@ -97,8 +99,9 @@ class ProxyRelevance(RelevanceScorer):
 
     def _fit(self, description: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
         """(T,) correlation, over the 1,000 tags, of how strong a tag is in the frame with how near its name is to the keywords."""
-        wanted = self._tag_vectors @ self._encode(list(keywords)).mean(0)  # (1000,)
-        return _standard(description["tags"].astype(np.float32)) @ _standard(wanted) / _TAGS
+        wanted = _standard(self._tag_vectors @ self._encode(list(keywords)).mean(0))  # (1000,)
+        tags = description["tags"]
+        return np.concatenate([_standard(tags[i : i + _BLOCK].astype(np.float32)) @ wanted / _TAGS for i in range(0, len(tags), _BLOCK)])
 
     @cached_property
     def _encode(self):
@@ -167,8 +170,10 @@ def _novelty(local: np.ndarray, t_s: np.ndarray) -> np.ndarray:
 
 def _over_scenes(fit: np.ndarray, tags: np.ndarray, t_s: np.ndarray) -> np.ndarray:
     """(T,) mean of `fit` over the frame's shot, and over at most `_SCENE_S` around it: text chooses scenes, motion the moments in them."""
-    logits = _standard(tags.astype(np.float32))
-    distance = 1 - (logits[1:] * logits[:-1]).mean(1)
+    distance = np.empty(max(len(tags) - 1, 0), np.float32)
+    for i in range(0, len(distance), _BLOCK):
+        logits = _standard(tags[i : i + _BLOCK + 1].astype(np.float32))
+        distance[i : i + _BLOCK] = 1 - (logits[1:] * logits[:-1]).mean(1)
     shot = np.concatenate([[0], np.cumsum(distance > _CUT_DISTANCE)])
     totals = np.concatenate([[0], np.cumsum(fit, dtype=np.float64)])
     first = np.maximum(np.searchsorted(shot, shot, "left"), np.searchsorted(t_s, t_s - _SCENE_S / 2, "left"))
