@@ -19,6 +19,7 @@ class StandIn:
     Args:
         mode: "ok" or how /sample misbehaves.
         lora_rank, dtype: what /health says.
+        good: requests that are answered well before it misbehaves.
 
     Attributes:
         url: for engine.servers.
@@ -28,9 +29,10 @@ class StandIn:
         stale: requests for other weights than these.
     """
 
-    def __init__(self, mode: str = "ok", lora_rank: int = 0, dtype: str = "float32"):
+    def __init__(self, mode: str = "ok", lora_rank: int = 0, dtype: str = "float32", good: int = 0):
         assert mode in MODES, mode
-        self.mode, self.lora_rank, self.dtype, self.version = mode, lora_rank, dtype, 0
+        self.lora_rank, self.dtype, self.version = lora_rank, dtype, 0
+        self._mode, self._good = mode, good
         self.requests: list[SampleRequest] = []
         self.parts: list[WeightsPart] = []
         self.stale = 0
@@ -50,6 +52,10 @@ class StandIn:
         self._server.server_close()
         self._thread.join()
 
+    @property
+    def mode(self) -> str:
+        return self._mode if len(self.requests) >= self._good else "ok"
+
     def health(self) -> dict:
         return {"protocol": PROTOCOL, "version": self.version, "engine": "standin", "lora_rank": self.lora_rank, "dtype": self.dtype}
 
@@ -61,22 +67,23 @@ class StandIn:
 
     def sample(self, body: bytes) -> bytes:
         request = SampleRequest.from_bytes(body)
+        mode = self.mode
         self.requests.append(request)
         self.stale += request.version != self.version
         s = request.sampling
         allowed = [i for i in range(20, 40) if i not in {*s.media_ids, *s.stop_ids}]
-        count = s.num_generations + {"too_few": -1, "too_many": 1}.get(self.mode, 0)
+        count = s.num_generations + {"too_few": -1, "too_many": 1}.get(mode, 0)
 
         def one(seed: int) -> tuple[np.ndarray, np.ndarray]:
             rng = np.random.default_rng(seed)
             ids = np.asarray([*rng.choice(allowed, s.max_new_tokens - 1), s.stop_ids[0]])
             logps = -rng.random(len(ids)).astype(np.float32)
-            if self.mode == "empty":
+            if mode == "empty":
                 return ids[:0], logps[:0]
-            if self.mode == "long":
+            if mode == "long":
                 return np.repeat(ids, 2)[::-1].copy(), np.repeat(logps, 2)
-            ids[0] = {"media": s.media_ids[0], "vocabulary": 10**6, "past_stop": s.stop_ids[0]}.get(self.mode, ids[0])
-            logps[-1] = {"nan": np.nan, "positive": 0.5}.get(self.mode, logps[-1])
+            ids[0] = {"media": s.media_ids[0], "vocabulary": 10**6, "past_stop": s.stop_ids[0]}.get(mode, ids[0])
+            logps[-1] = {"nan": np.nan, "positive": 0.5}.get(mode, logps[-1])
             return ids, logps
 
         return SampleReply([[one(prompt.seed + g) for g in range(count)] for prompt in request.prompts]).to_bytes()
