@@ -15,7 +15,7 @@ from tests.training.recipe import RECIPE
 from videoperceiver.cli import main
 from videoperceiver.runs import Run
 
-STEPS = 12
+STEPS = 10
 WORDS = ["instruction=Re-answer with attention to fine-grained visual details .", "caption_prompt=describe the video .", "contrastive.tap_blocks=[2]"]
 STATE = ["contrastive.queue_size=4", "contrastive.view_dropout=0.2", "optim.ema_decay=0.9", "checkpoint_every=1", "batch_size=2", f"steps={STEPS}"]
 

@@ -41,10 +41,11 @@ def stop_at(monkeypatch, number):
 
 @pytest.mark.parametrize("fields", [ALL_AT_ONCE, ["optim.ema_decay=0.9", "export.ema=true", "contrastive.queue_size=5", "contrastive.view_dropout=0.3"]])
 def test_a_stopped_run_ends_in_the_same_weights(tiny_model, rendered, tmp_path, fields):
+    fields = [*fields, "steps=3"]
     whole = sft.run(config_of(tiny_model, rendered, tmp_path / "whole", *fields))
     config = config_of(tiny_model, rendered, tmp_path / "cut", *fields)
     with pytest.MonkeyPatch.context() as patch:
-        stop_at(patch, 3)
+        stop_at(patch, 2)
         with pytest.raises(KeyboardInterrupt):
             sft.run(config)
     cut = sft.run(config)
@@ -57,7 +58,7 @@ def test_a_stopped_run_ends_in_the_same_weights(tiny_model, rendered, tmp_path, 
 def test_bfloat16_follows_float32_and_keeps_float32_weights(tiny_model, rendered, tmp_path):
     losses = []
     for dtype in ("float32", "bfloat16"):
-        run = sft.run(config_of(tiny_model, rendered, tmp_path / dtype, f"model.dtype={dtype}", "optim.lr=1e-6"))
+        run = sft.run(config_of(tiny_model, rendered, tmp_path / dtype, f"model.dtype={dtype}", "optim.lr=1e-6", "steps=2"))
         losses.append([row["sft/loss"] for row in run.metrics()])
         assert {weight.dtype for weight in load_file(run.folder / "model" / "model.safetensors").values()} == {getattr(torch, dtype)}
     assert losses[0] != losses[1]

@@ -36,6 +36,7 @@ class Watch:
         self._beat, self._found, self._machine = 0, "", _machine()
         self._known, self._over = threading.Event(), threading.Event()
         self._heard: dict[int, tuple[int, float]] = {}
+        self._before: Any = None
         self._wake, self._woken = self._pipe()
         self._say(None)
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -47,6 +48,9 @@ class Watch:
     def leave(self, reason: str) -> None:
         """Tell the others that this rank ends: "" as it should, else why."""
         self._stop()
+        if self._before is not None:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, self._before)
         try:
             self._say(reason)
             if reason and self._rank == 0:  # the store may live in this process: let the others read why
@@ -126,7 +130,7 @@ class Watch:
         os.set_blocking(write, False)
         if threading.current_thread() is threading.main_thread():
             signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-            signal.signal(signal.SIGTERM, lambda *_: None)
+            self._before = signal.signal(signal.SIGTERM, lambda *_: None)
         return read, write
 
     def _asked_to_end(self, wait_s: float) -> bool:

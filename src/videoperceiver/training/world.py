@@ -7,6 +7,7 @@ numbers and JSON, never pickles.
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -119,12 +120,13 @@ def joined() -> Iterator[World]:
         watch.leave("")
     except BaseException as error:
         if _is_collective(error) and (verdict := watch.verdict(SILENCE_S + 10)):
-            watch.leave("")
+            watch.leave(verdict)
             raise RunError(verdict) from error
         watch.leave(str(error) if isinstance(error, VideoPerceiverError) else f"{type(error).__name__}: {error}")
         raise
     finally:
-        dist.destroy_process_group()
+        if device.type == "cpu" or not sys.exc_info()[0]:  # after an error NCCL would wait for collectives that never end; the process ends anyway
+            dist.destroy_process_group()
 
 
 @contextmanager
