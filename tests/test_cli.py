@@ -315,11 +315,8 @@ def test_a_name_cannot_write_lines_of_the_preflight(flash, tmp_path):
 
 
 def test_a_name_is_not_read_as_markup(flash, tmp_path):
-    odd = tmp_path / "[bold][" / "x].mp4"
-    odd.parent.mkdir()
+    odd = tmp_path / "[red]x.mp4"
     odd.write_bytes(flash.read_bytes())
     result = call("keyframes", str(odd), "--relevance", "motion", "--fps", "2")
     assert result.exit_code == 0, result.stderr
-    (tmp_path / "[").mkdir()
-    (tmp_path / "[" / "y].mp4").write_text("no video")  # the path ends in what markup would take for a closing tag
-    assert call("keyframes", str(tmp_path / "[" / "y].mp4")).exit_code == 2
+    assert "look at [red]x.mp4" in result.stderr

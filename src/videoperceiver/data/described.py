@@ -67,12 +67,13 @@ def unpacked(picture: bytes) -> np.ndarray:
 
 
 def _batches(pairs: Iterable[tuple[np.ndarray, float]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    frames, times_s = [], []
+    """Of 1, 2, 4, then always `_BATCH` frames, so that the scorer need not wait for a whole batch at the start."""
+    frames, times_s, size = [], [], 1
     for pixels, at_s in pairs:
         frames.append(pixels)
         times_s.append(at_s)
-        if len(frames) == _BATCH:
+        if len(frames) == size:
             yield np.stack(frames), np.array(times_s)
-            frames, times_s = [], []
+            frames, times_s, size = [], [], min(2 * size, _BATCH)
     if frames:
         yield np.stack(frames), np.array(times_s)
