@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from videoperceiver.cli import app
 from videoperceiver.config import load
+from videoperceiver.data import manifest
 from videoperceiver.data.clips import ClipStore
 from videoperceiver.data.collate import sft_tree
 from videoperceiver.errors import ConfigError
@@ -28,6 +29,7 @@ from videoperceiver.training.plan_trees import plain_flops, rows_flops
 from videoperceiver.training.plan_workload import Workload
 from videoperceiver.training.policy import load_backbone
 from videoperceiver.training.sft import sft_layout
+from videoperceiver.types import Sample
 
 CPU = Gpu("cpu", 0, 0.05, 0.01, "this CPU")
 WORDS = ["instruction=what", "caption_prompt=describe the video .", "output=unused"]
@@ -135,6 +137,16 @@ def test_a_plan_with_a_manifest_has_the_trees_of_training(tiny_model, rendered):
     assert found.tokens == pytest.approx(np.mean([tree.num_tokens for tree in trees]))
     assert found.epochs == config.steps * 8 / len(trees)
     assert f"{len(trees):,} clips" in found.said
+
+
+def test_rows_of_text_alone_are_left_out_of_what_is_looked_at(tiny_model, rendered):
+    video = manifest.read(rendered)[0]
+    text = Sample("text", "", "", "train", "mine", (), questions=(video.questions[0],))
+    path = rendered.parent / "mixed.jsonl"
+    manifest.write([video, text], path)
+    found = plan(tiny_config(tiny_model, path), gpu=CPU)
+    assert "2 clips" in found.said
+    assert "1 looked at" in found.said
 
 
 def test_texts_without_a_tokenizer_are_counted_by_words(rendered):

@@ -275,6 +275,8 @@ def _assumptions(config: StageConfig, utilisation: float, workload: Workload, sp
             said.append(f"{workload.refeed_share:.0%} of groups are drawn again at each further try")
         if config.engine.kind == "server":
             said.append("completions are drawn on other machines: neither their memory nor their time is in here")
+    if isinstance(config, SftConfig) and config.contrastive.text_encoder == "bert" and config.contrastive.weight > 0:
+        said.append("the text encoder of the keywords (about 0.1 B parameters, frozen) is not counted")
     if spread.strategy == "fsdp2":
         said.append("FSDP2 keeps two gathered decoder blocks and everything outside the blocks at a time")
     return said

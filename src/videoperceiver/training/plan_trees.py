@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from transformers import PretrainedConfig
 
 from videoperceiver.data.collate import SftTree, builder_of, choose_questions, sft_tree
 from videoperceiver.models import flops
 from videoperceiver.models.flops import Flops
+from videoperceiver.models.generate import Completion
 from videoperceiver.models.meta import MetaBackbone
 from videoperceiver.models.tree import IGNORE, Tree
 from videoperceiver.stages import GrpoConfig, SftConfig
+from videoperceiver.training.grpo_loss import clip_tree
 from videoperceiver.training.plan_workload import Material, Workload
+from videoperceiver.training.rollouts import Group
 from videoperceiver.training.sft import sft_layout
 from videoperceiver.types import Clip, Question, Sample
 
@@ -93,27 +97,13 @@ def _group(backbone: MetaBackbone, config: GrpoConfig, sample: Sample, clip: Cli
 def _update(
     backbone: MetaBackbone, config: GrpoConfig, sample: Sample, clip: Clip, questions: Sequence[Question], tokens: int
 ) -> tuple[Tree, list[tuple[int, int]]]:
-    """G completions a question on V, those on V' where they are trained (vneg), and the reference answer on both where V' enters the loss."""
-    evidence = sample.degradation is not None and (config.uniform_weight > 0 or config.counterfactual.kl_weight > 0)
+    """The stage's own update tree of completions that long, all of them kept, and on V' all pushed down where that is done."""
+    copies, zeros = config.sampling.num_generations, torch.zeros(config.sampling.num_generations)
+    drawn = [Completion(np.ones(tokens, np.int64), np.zeros(tokens, np.float32), "", True)] * copies
+    groups = [Group(0, sample, clip, q, drawn, drawn, [0] * copies, zeros, zeros, zeros, zeros, zeros > 0) for q in questions]
     vneg = sample.degradation is not None and config.counterfactual.vneg_weight > 0
-    builder = builder_of(backbone, sample, clip, with_degraded=evidence or vneg)
-    video, completion = builder.video(), np.ones(tokens, np.int64)
-    degraded = builder.degraded() if evidence or vneg else -1
-    pairs = []
-    for question in questions:
-        asked = builder.question(video, question.text)
-        for _ in range(config.sampling.num_generations):
-            builder.answer(asked, completion)
-        if evidence or vneg:
-            twin = builder.question(degraded, question.text)
-            for _ in range(config.sampling.num_generations if vneg else 0):
-                builder.answer(twin, completion)
-            if evidence:
-                on_full = config.counterfactual.kl_weight > 0
-                first = builder.answer(asked, question.answer, distribution=True) if on_full else -1
-                second = builder.answer(twin, question.answer, distribution=True)
-                pairs.append((first if on_full else second, second))
-    return builder.tree(), pairs
+    grown = clip_tree(backbone, groups, range(len(groups)), config, torch.full((len(groups), copies), -1.0) if vneg else None)
+    return grown.tree, [(twin if full < 0 else full, twin) for twin, full, _ in grown.asked]
 
 
 # --- operations ---

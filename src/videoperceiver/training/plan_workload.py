@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from videoperceiver.data import manifest
+from videoperceiver.data.clips import ClipStore
 from videoperceiver.errors import ConfigError, VideoReadError
 from videoperceiver.models.meta import MetaBackbone, has_processor
 from videoperceiver.stages import ModelConfig
 from videoperceiver.types import Clip, Degradation, Question, Sample
-from videoperceiver.video.read import read_clip
 
 LOOKED_AT = 12
 """Clips of a manifest that are planned with; more would change little and decoding takes time."""
@@ -89,15 +88,17 @@ def material(backbone: MetaBackbone, manifests: Sequence[str], workload: Workloa
     fitted = _fitted(backbone, workload)
     if not _found(manifests):
         return Material([_assumed(fitted)], workload.clips, f"assumed, {described(fitted)}")
-    places = [(Path(path), sample) for path in manifests for sample in manifest.read(path) if sample.split == "train"]
-    if not places:
-        raise ConfigError(f"train: no sample of split 'train' in {', '.join(manifests)}")
-    chosen = [places[i] for i in np.unique(np.linspace(0, len(places) - 1, LOOKED_AT).astype(int))]
+    store = ClipStore(manifests, backbone.adapter.fit, split="train")
+    videos = [sample for sample in store.samples if sample.media == "video"]
+    if not videos:
+        raise ConfigError(f"train: no sample of {', '.join(manifests)} is a video; plan looks at videos")
+    chosen = [videos[i] for i in np.unique(np.linspace(0, len(videos) - 1, LOOKED_AT).astype(int))]
+    said = f"{len(store.samples):,} clips of {', '.join(manifests)}, {len(chosen)} looked at"
     if not backbone.spelled:
-        known = [(sample, _blank(sample.t_s, fitted)) for _, sample in chosen]
+        known = [(sample, _blank(sample.t_s, fitted)) for sample in chosen]
         size = f"{fitted.height_px}x{fitted.width_px} px assumed, because {backbone.where} brings no processor"
-        return Material(known, len(places), f"{len(places):,} clips of {', '.join(manifests)}, {len(chosen)} looked at; {size}")
-    return Material(_read(backbone, chosen), len(places), f"{len(places):,} clips of {', '.join(manifests)}, {len(chosen)} looked at")
+        return Material(known, len(store.samples), f"{said}; {size}")
+    return Material(_read(store, chosen), len(store.samples), said)
 
 
 def described(workload: Workload) -> str:
@@ -149,15 +150,13 @@ def _words(number: int) -> str:
     return " ".join(["word"] * number)
 
 
-def _read(backbone: MetaBackbone, places: Sequence[tuple[Path, Sample]]) -> list[tuple[Sample, Clip]]:
+def _read(store: ClipStore, chosen: Sequence[Sample]) -> list[tuple[Sample, Clip]]:
     found, last = [], None
-    for path, sample in places:
+    for sample in chosen:
         try:
-            clip = read_clip(manifest.resolve(path, sample), t_s=sample.t_s)
+            found.append((sample, store.clip(sample)))
         except VideoReadError as error:
             last = error
-            continue
-        found.append((sample, Clip(backbone.adapter.fit(clip.frames), clip.t_s, clip.source)))
     if not found:
         assert last is not None
         raise last
