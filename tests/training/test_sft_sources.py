@@ -91,5 +91,5 @@ def test_nothing_left_to_train_on_is_named(tiny_model, tmp_path):
 
 @pytest.mark.parametrize("wrong", [replace(TEXT, t_s=(0.0,)), replace(PICTURE, t_s=(0.0, 1.0)), replace(PICTURE, degradation=Degradation("hold", (0,)))])
 def test_rows_without_a_video_hold_nothing_of_one(wrong, tmp_path):
-    with pytest.raises(ManifestError, match="no degradation|expected a path"):
+    with pytest.raises(ManifestError, match=r"no degradation|expected a path"):
         manifest.write([wrong], tmp_path / "manifest.jsonl")
