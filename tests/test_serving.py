@@ -6,12 +6,13 @@ import urllib.request
 
 import numpy as np
 import pytest
+import torch
 
 from tests.training.engines.prompts import shake
 from tests.training.engines.vllm_process import free_port, running
 from videoperceiver.lab.backbone import build_tiny
 from videoperceiver.lab.tasks import VOCABULARY
-from videoperceiver.models import Backbone, TreeBuilder, generate
+from videoperceiver.models import Backbone, TreeBuilder
 from videoperceiver.models.lora import Lora
 from videoperceiver.models.tree import Node, Tree
 from videoperceiver.video.read import read_clip
@@ -38,36 +39,45 @@ def video(tmp_path_factory):
     return write_mp4(frames, tmp_path_factory.mktemp("video") / "clip.mp4", fps=4, crf=0, pix_fmt="yuv444p")
 
 
-def ask(port: int, model: str, video_url: str) -> dict:
+def ask(port: int, model: str, video_url: str, never: list[int]) -> dict:
     content = [{"type": "video_url", "video_url": {"url": video_url}}, {"type": "text", "text": QUESTION}]
-    body = {"model": model, "temperature": 0, "max_tokens": 8, "messages": [{"role": "user", "content": content}]}
+    told = {"logprobs": True, "return_token_ids": True, "logit_bias": {str(token): -100 for token in never}}  # random weights would say media tokens
+    body = {"model": model, "temperature": 0, "max_tokens": 8, "messages": [{"role": "user", "content": content}], **told}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=300) as response:
         return json.load(response)
 
 
 def test_a_chat_request_with_a_video(checkpoint, video, tmp_path):
-    port = free_port()
+    port, backbone = free_port(), Backbone.load(checkpoint)
     command = ["-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint), "--served-model-name", "tiny", "--port", str(port), *OPTIONS, *ALL_FRAMES]
     with running(command, tmp_path / "serve.log", "Application startup complete", deadline_s=500):
-        answer = ask(port, "tiny", "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode())
-    backbone = Backbone.load(checkpoint)
-    prompt, (expected,) = as_vllm_places_it(backbone, read_clip(video, t_s=np.arange(16) / 4))
-    assert answer["usage"]["prompt_tokens"] == prompt
-    assert answer["choices"][0]["message"]["content"].split() == expected.text.split()
-    assert len(expected.token_ids) > 1
+        answer = ask(port, "tiny", "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode(), backbone.adapter.media_ids)
+    (choice,) = answer["choices"]
+    ids, told = choice["token_ids"], [step["logprob"] for step in choice["logprobs"]["content"]]
+    assert choice["message"]["content"].split() == backbone.tokenizer.decode(ids, skip_special_tokens=True).split()
+    clip = read_clip(video, t_s=np.arange(16) / 4)
+    as_vllm, as_here = placed(backbone, clip, ids, by_time=True), placed(backbone, clip, ids, by_time=False)
+    assert answer["usage"]["prompt_tokens"] == len(as_vllm.nodes[0])
+    assert np.abs(logps(backbone, as_vllm) - told).max() < 0.02  # two decoders round colours differently
+    assert np.abs(logps(backbone, as_here) - told).max() > 0.2
 
 
-def as_vllm_places_it(backbone, clip):
-    """Tokens of the prompt, and our greedy completion where the text after the video starts after the video's largest position, time included."""
+def logps(backbone, tree):
+    with torch.no_grad():
+        return backbone([tree]).logps.numpy()
+
+
+def placed(backbone, clip, answer, *, by_time):
+    """Prompt and answer, the text after the video starting behind its largest position, time included, as vLLM has it; or as we have it."""
     builder = TreeBuilder(backbone, clip)
     leaf = builder.question(builder.video(), QUESTION)
     tree = builder.tree()
     nodes = [tree.nodes[n] for n in tree.path(leaf)]
     ids, positions = np.concatenate([n.input_ids for n in nodes]), np.concatenate([n.positions for n in nodes], axis=1)
     last = int(np.flatnonzero(ids == backbone.adapter.video_token_id)[-1])
-    positions[:, last + 1 :] = positions[:, : last + 1].max() + 1 + np.arange(len(ids) - last - 1)
-    whole = Node(ids, patches=np.concatenate([n.patches for n in nodes if n.patches is not None]), positions=positions)
-    tree = Tree([whole], tree.frames, tree.t_s, tree.patches)
-    ((drawn,),) = generate(backbone, [tree], [[0]], num_generations=1, max_new_tokens=8, temperature=0, seed=0)
-    return len(ids), drawn
+    if by_time:
+        positions[:, last + 1 :] = positions[:, : last + 1].max() + 1 + np.arange(len(ids) - last - 1)
+    prompt = Node(ids, patches=np.concatenate([n.patches for n in nodes if n.patches is not None]), positions=positions)
+    answer = np.asarray(answer)
+    return Tree([prompt, Node(answer, 0, labels=answer)], tree.frames, tree.t_s, tree.patches)
