@@ -1,6 +1,7 @@
 """Stage 2 on two gloo processes equals one process: groups are split over them, scores, b and advantages are of the whole batch."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,14 +25,19 @@ OVERRIDES = [
 ]
 
 
+IDLE = ["batch_size=1", "steps=2", "reward.comparator=expected", "counterfactual.vneg_weight=0", "runtime.strategy=fsdp2"]
+"""The second process never has a clip."""
+
+
 @pytest.fixture(scope="module")
 def runs(tiny_model, rendered, tmp_path_factory):
-    """One process; two by DDP in micro-batches; two by FSDP2, stopped and continued."""
+    """One process; two by DDP in micro-batches; two by FSDP2, stopped and continued; two of which one has no clip."""
     folder = tmp_path_factory.mktemp("ranks")
     configs = {
         "ddp": config_of(tiny_model, rendered, folder / "ddp", *OVERRIDES, "runtime.strategy=ddp", "runtime.micro_tokens=1"),
         "fsdp2": config_of(tiny_model, rendered, folder / "fsdp2", *OVERRIDES, "runtime.strategy=fsdp2"),
     }
+    idle = config_of(tiny_model, rendered, folder / "idle", *OVERRIDES, *IDLE)
 
     def work(rank):
         grpo.run(configs["ddp"])
@@ -50,11 +56,14 @@ def runs(tiny_model, rendered, tmp_path_factory):
             grpo.Trainer.step = step
         os.environ["MASTER_PORT"] = str(ports[1])
         grpo.run(configs["fsdp2"])
+        os.environ["MASTER_PORT"] = str(ports[2])
+        grpo.run(idle)
 
-    ports = [ranks.free_port(), ranks.free_port()]
+    ports = [ranks.free_port(), ranks.free_port(), ranks.free_port()]
     ranks.finish(ranks.start(work, folder / "log"), folder / "log")
     alone = grpo.run(config_of(tiny_model, rendered, folder / "alone", *OVERRIDES))
-    return {"alone": alone} | {name: Run.open(folder / name) for name in configs}
+    busy = grpo.run(replace(idle, output=str(folder / "busy")))
+    return {"alone": alone, "busy": busy} | {name: Run.open(folder / name) for name in [*configs, "idle"]}
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
@@ -67,6 +76,12 @@ def test_two_processes_equal_one(runs, strategy):
     assert expected.keys() == got.keys()
     for name, weight in expected.items():
         torch.testing.assert_close(got[name], weight, rtol=0, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_process_without_clips_waits_for_nobody(runs):
+    for name in ("q", "q_degraded", "baseline", "loss", "grad_norm"):
+        expected, got = ([row[f"grpo/{name}"] for row in runs[key].metrics()] for key in ("busy", "idle"))
+        assert got == pytest.approx(expected, rel=1e-3, abs=1e-5, nan_ok=True), name
 
 
 def test_rejects_and_reward_errors_of_all_processes_are_written_once(tiny_model, rendered, tmp_path):

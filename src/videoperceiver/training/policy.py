@@ -169,9 +169,14 @@ def _fsdp2(backbone: Backbone, model: ModelConfig, world: World) -> nn.Module:
     # Inputs are left alone: a forward's are trees, and casting would take those apart and put them together anew.
     precision = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32 if half else None, cast_forward_inputs=False)
     mesh = init_device_mesh(world.device.type, (world.size,))
-    for block in backbone.adapter.decoder.layers:
+    blocks: list[Any] = list(backbone.adapter.decoder.layers)
+    for block in blocks:
         fully_shard(block, mesh=mesh, mp_policy=precision)
-    fully_shard(backbone, mesh=mesh, mp_policy=precision)
+    whole: Any = fully_shard(backbone, mesh=mesh, mp_policy=precision)
+    # What is gathered ahead in the backward pass is named here. Left alone, FSDP2 goes by the forwards it has seen, decoding steps among them, of which each
+    # rank makes as many as its completions are long: ranks would then wait for each other in different collectives.
+    for before, module in zip([whole, *blocks], [*blocks, whole], strict=True):
+        module.set_modules_to_backward_prefetch([before])
     return backbone
 
 
