@@ -51,6 +51,7 @@ def test_a_benchmark_runs_from_its_files_to_its_table(name, stand_ins, bench_mod
     assert result["deviations"] == [f"max_new_tokens is 3, the protocol's is {benchmark.protocol.max_new_tokens}"]
     assert result["frames"]["min"] >= 1
     assert (result.get("official_table") is not None) == (benchmark.official is not None)
+    assert ("knowledge_gain" in result) == (name == "video-mmmu")
     assert result["miscounts"]
     assert result["gap"].keys() == {"degraded", "shuffled", "blank", "text"}
     full = [row for row in rows if row["condition"] == "full"]

@@ -126,3 +126,11 @@ def test_damaged_or_repeated_answers_are_refused(tmp_path, rows, message):
 def test_a_missing_file_of_answers_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"engine.answers: .*nowhere.jsonl cannot be read"):
         GivenAnswers(tmp_path / "nowhere.jsonl", "theirs")
+
+
+@pytest.mark.parametrize("attention", ["dense", "segments"])
+def test_every_kind_of_attention_says_the_same(bench_model, engine, clip, attention):
+    other = TreeEngine(ModelConfig(path=str(bench_model), dtype="float32", attention=attention))
+    first = dataclasses.replace(GREEDY, text_first=True)
+    assert other.answer([ask(None), ask(clip)], GREEDY) == engine.answer([ask(None), ask(clip)], GREEDY)
+    assert other.answer([ask(clip)], first) == engine.answer([ask(clip)], first)

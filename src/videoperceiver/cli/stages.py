@@ -63,7 +63,7 @@ def grpo(recipe: Recipe, overrides: Overrides = None) -> None:
 
 @app.command()
 def evaluate(recipe: Recipe, overrides: Overrides = None) -> None:
-    """Answer a manifest's questions on V, on V' and on controls; score them."""
+    """Answer the questions of a manifest or a public benchmark on V, on V', on controls and without video; score them."""
     from videoperceiver.config import load
     from videoperceiver.stages import EvaluateConfig
 

@@ -57,6 +57,8 @@ def results(run: Run, config: EvaluateConfig, material: "Material", *, unused: S
     for name, cells in estimate_columns(groups, benchmark.columns, seed=config.seed).items():
         table, _, condition = name.partition("/")
         result.setdefault(table, {})[condition] = {column: asdict(estimate) for column, estimate in cells.items()}
+    if benchmark.gain and {"full", "text"} <= conditions.keys():
+        result["knowledge_gain"] = benchmark.gain(conditions["full"], conditions["text"])
     if open_rows:
         result["captions"] = captions.measure(config.benchmark.caption_metrics, [ref for ref, _ in open_rows], [said for _, said in open_rows])
     if benchmark.submission and "full" in conditions:

@@ -116,6 +116,7 @@ class Benchmark:
         independent: the same by others than the paper's authors; see docs/benchmarks.md for where from.
         notes: footnotes to the reported rows: what about them is impossible or inconsistent.
         submission: rows under "full" -> what the benchmark's server takes; None where there is none.
+        gain: rows under "full" and under "text" -> what watching adds, in percent; None where the benchmark does not define it.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Benchmark:
     independent: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     submission: Callable[[Iterable[Row]], dict[str, str]] | None = None
+    gain: Callable[[Sequence[Row], Sequence[Row]], float] | None = None
 
     def table(self, rows: Sequence[Row]) -> dict[str, float]:
         """Rows of one condition -> column -> percent; a column that lacks a part is NaN."""
