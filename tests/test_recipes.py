@@ -120,7 +120,11 @@ def test_every_line_of_a_sweep_is_a_recipe(file):
 # --- dry runs ---
 
 
-@pytest.mark.parametrize("path", [path for path in TRAINED if path.parent.parent == ROOT], ids=name)
+PLANNED = ("qwen2.5-vl-3b/grpo.yaml", "qwen2.5-vl-7b/sft.yaml", "qwen3-vl-8b/sft.yaml")
+"""Of true size; the others differ in options, which the real steps below try."""
+
+
+@pytest.mark.parametrize("path", [ROOT / path for path in PLANNED], ids=name)
 def test_a_large_recipe_is_planned_on_its_gpus(path):
     from videoperceiver.training.plan import plan
 
@@ -137,7 +141,16 @@ SPELLED = {  # by a word-level vocabulary of a hundred words
 }
 
 
-@pytest.mark.parametrize("path", TRAINED, ids=name)
+@pytest.mark.parametrize("other", ["qwen2.5-vl-3b", "qwen3-vl-8b"])
+@pytest.mark.parametrize("file", ["data.yaml", "sft.yaml", "grpo.yaml", "evaluate.yaml", "literal/data.yaml", "literal/sft.yaml", "literal/grpo.yaml"])
+def test_the_other_models_recipes_differ_from_the_7bs_in_model_and_block_alone(file, other):
+    from videoperceiver.runs import flat
+
+    first, second = (flat(dataclasses.asdict(loaded(ROOT / folder / file))) for folder in ("qwen2.5-vl-7b", other))
+    assert {key for key in first if first[key] != second[key]} <= {"model.path", "contrastive.tap_blocks"}
+
+
+@pytest.mark.parametrize("path", [path for path in TRAINED if "qwen2.5-vl-7b" in path.parts], ids=name)  # the others: see the test above
 def test_a_large_recipe_takes_a_real_step_on_a_tiny_model(path, rendered, tiny_model, tmp_path):
     from videoperceiver.training import grpo, sft
 
