@@ -125,14 +125,15 @@ def _judged(
     config: StudyConfig, rows: Sequence[Row], claim: ClaimConfig, found: dict[str, Effect], p_values: dict[str, float], seeds: Sequence[int] | None
 ) -> Judged:
     planned = set(config.seeds(claim.arm)) & set(config.seeds(claim.against)) & set(seeds if seeds is not None else config.seeds())
+    both = {seed for value in found.values() for seed in value.seeds}
     exploring = claim.family == EXPLORATORY
     verdicts = {name: EXPLORED if exploring else effects.verdict(value, p_values[name], len(planned)) for name, value in found.items()}
-    return Judged(claim, len(planned), found, p_values, verdicts, _cost(config, rows, claim.arm) / _cost(config, rows, claim.against))
+    return Judged(claim, len(planned), found, p_values, verdicts, _cost(config, rows, claim.arm, both) / _cost(config, rows, claim.against, both))
 
 
-def _cost(config: StudyConfig, rows: Sequence[Row], arm: str) -> float:
-    """Mean processor seconds of all stages from the backbone to an arm's model."""
-    return sum(effects.cost(rows, step) for step in config.chain(arm)) or math.nan
+def _cost(config: StudyConfig, rows: Sequence[Row], arm: str, seeds: set[int]) -> float:
+    """Mean processor seconds of all stages from the backbone to an arm's model, over some seeds."""
+    return sum(effects.cost([row for row in rows if row.seed in seeds], step) for step in config.chain(arm)) or math.nan
 
 
 def _effects(rows: Sequence[Row], claim: ClaimConfig) -> dict[str, Effect]:

@@ -109,10 +109,10 @@ def state(finding: Finding) -> list[Block]:
     done, planned = sum(arm.num_seeds for arm in finding.arms), sum(arm.num_planned for arm in finding.arms)
     if not finding.incomplete:
         return [f"The study is complete: {done} rows, one for each arm and seed."]
-    missing = Table(
-        "Arms of which seeds are missing", ("arm", "seeds"), tuple((arm.name, f"{arm.num_seeds} of {arm.num_planned}") for arm in finding.incomplete)
-    )
-    return [f"Preliminary: {done} of {planned} rows are there. Nothing whose seeds are missing gets a verdict.", missing]
+    begun = ", ".join(f"{arm.name} {arm.num_seeds} of {arm.num_planned}" for arm in finding.incomplete if arm.num_seeds)
+    waiting = ", ".join(arm.name for arm in finding.incomplete if not arm.num_seeds)
+    told = f"Preliminary: {done} of {planned} rows are there. Nothing whose seeds are missing gets a verdict."
+    return [told, *([f"Seeds there are of what is begun: {begun}."] if begun else []), *([f"Not begun: {waiting}."] if waiting else [])]
 
 
 def claims_table(family: str, members: Sequence[Judged]) -> Table:
