@@ -96,9 +96,14 @@ def test_batches_do_not_change_the_figures(backbone, pairs, monkeypatch):
     assert all(parts[name] == pytest.approx(value, abs=1e-5) for name, value in whole.items())
 
 
-def test_nothing_to_measure_and_clips_that_do_not_fit_are_refused(backbone, pairs, monkeypatch):
-    with pytest.raises(ValueError, match="no clips"):
-        alignment.measure(backbone, [], 2)
+def test_rows_without_a_video_are_left_out(backbone, pairs):
+    sample, clip = pairs[0]
+    text = (replace(sample, video="", t_s=(), degradation=None), replace(clip, frames=clip.frames[:0], t_s=clip.t_s[:0]))
+    assert alignment.measure(backbone, [text], 2) == {}
+    assert alignment.measure(backbone, [text, *pairs[:2]], 2) == pytest.approx(alignment.measure(backbone, pairs[:2], 2), nan_ok=True)
+
+
+def test_clips_that_do_not_fit_are_refused(backbone, pairs, monkeypatch):
     monkeypatch.setattr(type(backbone), "context", property(lambda self: 8))
     with pytest.raises(BudgetError, match=pairs[0][0].id):
         alignment.measure(backbone, pairs[:1], 2)
