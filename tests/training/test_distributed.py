@@ -154,23 +154,32 @@ def wait_for(path, timeout_s=60):
     return int(path.read_text())
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_rank_that_dies_is_named_and_the_other_stops_within_a_minute(tiny_model, rendered, tmp_path, how, monkeypatch):
+@pytest.mark.parametrize(
+    ("victim", "how", "message"),
+    [
+        (1, signal.SIGKILL, "died without a word: it was killed, or ran out of memory"),
+        (1, signal.SIGSTOP, "gave no sign of life for 3 s"),
+        (0, signal.SIGSTOP, "the ranks' store has not answered for 3 s"),  # it lives with rank 0
+    ],
+)
+def test_a_rank_that_dies_is_named_and_the_other_stops_within_a_minute(tiny_model, rendered, tmp_path, monkeypatch, victim, how, message):
     monkeypatch.setattr("videoperceiver.training.world.SILENCE_S", 3.0)
     config = config_of(tiny_model, rendered, tmp_path / "run", "steps=100000")
     processes = ranks.start(lambda rank: endless(rank, tmp_path, config), tmp_path / "said")
-    victim = wait_for(tmp_path / "pid-1")
-    os.kill(victim, how)
+    pid = wait_for(tmp_path / f"pid-{victim}")
+    other = 1 - victim
+    os.kill(pid, how)
     began = time.monotonic()
-    processes[0].join(60)
+    processes[other].join(60)
     took_s = time.monotonic() - began
-    os.kill(victim, signal.SIGKILL)
-    assert processes[0].exitcode == 1
+    os.kill(pid, signal.SIGKILL)
+    assert processes[other].exitcode == 1
     assert took_s < 45
-    said = (tmp_path / "said-0").read_text()
-    assert f"rank 1 (process {victim} on " in said
-    assert ("died without a word" if how == signal.SIGKILL else "gave no sign of life for 3 s") in said
+    said = (tmp_path / f"said-{other}").read_text()
+    assert message in said
+    assert (f"rank 1 (process {pid} on " if victim else "rank 0 or its torchrun is gone") in said
     assert "the same command continues it from the last checkpoint" in said
+    processes[victim].join(10)
     assert Run.open(tmp_path / "run").status == "interrupted"
 
 

@@ -18,10 +18,11 @@ logger = logging.getLogger(__name__)
 BEAT_S = 1.0
 GRACE_S = 5.0
 """How long the main thread may take to stop by itself once a rank is known to be gone."""
+_CONTINUE = "This run stopped; the same command continues it from the last checkpoint"
 
 
 class Watch:
-    """Gives signs of life to the ranks' store and reads those of the others, in a thread of its own.
+    """Gives signs of life to the ranks' store and reads those of the others, in threads of its own.
 
     Args:
         store: of all ranks.
@@ -39,11 +40,14 @@ class Watch:
         self._before: Any = None
         self._wake, self._woken = self._pipe()
         self._say(None)
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._checked_s = time.monotonic()
+        self._threads = [threading.Thread(target=run, name=name, daemon=True) for run, name in ((self._beat_on, "beat"), (self._run, "watch"))]
 
     def start(self) -> None:
         """Begin to watch; every rank must have been made one before."""
-        self._thread.start()
+        self._checked_s = time.monotonic()
+        for thread in self._threads:
+            thread.start()
 
     def leave(self, reason: str) -> None:
         """Tell the others that this rank ends: "" as it should, else why."""
@@ -51,6 +55,8 @@ class Watch:
         if self._before is not None:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, self._before)
+        if self._threads[0].is_alive():  # it waits for a store that does not answer, and would have this thread wait too
+            return
         try:
             self._say(reason)
             if reason and self._rank == 0:  # the store may live in this process: let the others read why
@@ -67,16 +73,25 @@ class Watch:
     def _stop(self) -> None:
         self._over.set()
         os.write(self._woken, b"\0")
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(5 * BEAT_S)
+
+    def _beat_on(self) -> None:
+        """Talks to the store; a thread of its own, because a store whose process hangs never answers."""
+        while not self._over.is_set() and not self._found:
+            found = self._check()
+            self._found, self._checked_s = self._found or found, time.monotonic()
+            self._over.wait(BEAT_S)
 
     def _run(self) -> None:
         until: float | None = None
         while not self._over.is_set() and (until is None or time.monotonic() < until):
-            asked = self._asked_to_end(BEAT_S if until is None else 0.2)
-            if not self._found:
-                self._found = self._check()
-                self._known.set() if self._found else None
+            asked = self._asked_to_end(0.2)
+            if not self._found and time.monotonic() - self._checked_s > self._silence_s:
+                self._found = f"the ranks' store has not answered for {self._silence_s:g} s: rank 0 or its torchrun is gone or hangs. {_CONTINUE}"
+            if self._found:
+                self._known.set()
             if until is None and (self._found or asked):
                 until = time.monotonic() + GRACE_S
         if not self._over.is_set():  # the main thread waits inside a collective and cannot be reached
@@ -88,7 +103,7 @@ class Watch:
             self._say(None)
             return self._look()
         except RuntimeError as error:
-            return f"the ranks' store does not answer any more ({str(error).splitlines()[0]}): rank 0 or its torchrun is gone"
+            return f"the ranks' store does not answer any more ({str(error).splitlines()[0]}): rank 0 or its torchrun is gone. {_CONTINUE}"
 
     def _linger(self) -> None:
         until = time.monotonic() + GRACE_S
@@ -108,7 +123,7 @@ class Watch:
         """What is wrong with another rank, "" where nothing is."""
         for other, sign in self._signs().items():
             if found := self._judge(other, sign):
-                return f"{found}. This run stopped; the same command continues it from the last checkpoint"
+                return f"{found}. {_CONTINUE}"
         return ""
 
     def _judge(self, other: int, sign: dict[str, Any]) -> str:

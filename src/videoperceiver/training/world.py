@@ -25,7 +25,7 @@ from videoperceiver.training.watch import Watch
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SILENCE_S = 20.0
+SILENCE_S = 30.0
 """A rank without a sign of life for so long counts as dead."""
 
 
