@@ -33,8 +33,8 @@ INTRO = """\
 What each ingredient of the method does on [rendered events](lab-benchmark.md), on two processor cores. The [plan](lab-plan.md) was written first and
 says how the words below follow from the numbers.
 
-*This page is written by `videoperceiver lab report recipes/lab/full.yaml --rows docs/results/lab/full.jsonl --probes docs/results/lab/probes.jsonl` from files in which every answer of every arm
-is kept as a bit. The same as one file to download: [findings.html](findings.html).*"""
+*This page is written by `videoperceiver lab report recipes/lab/full.yaml --rows docs/results/lab/full.jsonl --probes docs/results/lab/probes.jsonl`
+from files in which every answer of every arm is kept as a bit. The same as one file to download: [findings.html](findings.html).*"""
 LIMITS = (
     "Models have 1.2 million parameters, clips are 16 frames of 32 pixels, training takes minutes."
     " An effect here is a reason to test it on real video, not a result about it.",
