@@ -239,13 +239,16 @@ def foreign(drawn):
     ],
 )
 def test_an_engine_that_fails_in_mid_run_leaves_a_checkpoint_to_go_on_from(tiny_model, rendered, tmp_path, monkeypatch, fault, message):
-    config = config_of(tiny_model, rendered, tmp_path / "run", "sampling.max_refeed=0")
+    config = config_of(tiny_model, rendered, tmp_path / "run", "sampling.max_refeed=0", "steps=3")
     monkeypatch.setattr(grpo, "open_engine", lambda settings, backbone, **_: Broken(backbone, fault))
     with pytest.raises(EngineError, match=message):
         grpo.run(config)
     assert len(Run.open(config.output).metrics()) == 2  # the third step wrote nothing
     monkeypatch.setattr(grpo, "open_engine", lambda settings, backbone, **_: Broken(backbone, lambda drawn: drawn))
     mended = grpo.run(config)
+    if fault is died:  # once is enough: what follows is the same
+        assert mended.finished
+        return
     whole = grpo.run(replace(config, output=str(tmp_path / "whole")))
     assert all(torch.equal(a, b) for a, b in zip(weights(mended).values(), weights(whole).values(), strict=True))
 
@@ -258,10 +261,10 @@ def test_another_engine_gets_the_weights_after_every_update_and_streams_by_quest
         return engines[-1]
 
     monkeypatch.setattr(grpo, "open_engine", opened)
-    run = grpo.run(config_of(tiny_model, rendered, tmp_path / "run", "steps=3"))
-    assert engines[0].synced == 3
+    run = grpo.run(config_of(tiny_model, rendered, tmp_path / "run", "steps=2"))
+    assert engines[0].synced == 2
     monkeypatch.undo()
-    own = grpo.run(config_of(tiny_model, rendered, tmp_path / "own", "steps=3", "sampling.stream=question"))
+    own = grpo.run(config_of(tiny_model, rendered, tmp_path / "own", "steps=1", "sampling.stream=question"))
     assert said_of(run, "q", "q_degraded", "refeed_rate")[0] == said_of(own, "q", "q_degraded", "refeed_rate")[0]
 
 
