@@ -1,11 +1,12 @@
 """Processes in the vLLM environment (make vllm-env), whose interpreter VIDEOPERCEIVER_VLLM_PYTHON names."""
 
 import os
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def running(arguments: Sequence[str], log: Path, ready: str, deadline_s: float =
     """A process of that interpreter, once it has logged `ready`; ended with the block."""
     environment = {**os.environ, **CPU, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     with log.open("wb") as out:
-        process = subprocess.Popen([interpreter(), *arguments], stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)
+        process = subprocess.Popen([interpreter(), *arguments], stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=ROOT, start_new_session=True)
     try:
         end = time.monotonic() + deadline_s
         while ready not in log.read_text(errors="replace"):
@@ -42,5 +43,6 @@ def running(arguments: Sequence[str], log: Path, ready: str, deadline_s: float =
             time.sleep(0.5)
         yield process
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # `vllm serve` has children
         process.wait()
