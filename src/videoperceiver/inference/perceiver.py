@@ -273,9 +273,9 @@ class VideoPerceiver:
         return None if shrink >= 1 else int(max(info.height_px, info.width_px) * shrink)
 
     def _locate(self, clip: Clip, questions: Sequence[str]) -> Evidence:
-        scores = self.scorer(clip.frames, self.keywords(questions), clip.t_s)
-        found = locate(scores, clip.t_s)
-        return Evidence(clip, scores, found.keyframes_idx, found.degradation)
+        scored = self.scorer.score(self.scorer.describe(clip.frames), clip.t_s, self.keywords(questions))
+        found = locate(scored.scores, clip.t_s, rescore=scored.degraded)
+        return Evidence(clip, scored.scores, found.keyframes_idx, found.degradation)
 
     def _compared(self, evidence: Evidence, full: Completion, degraded: Completion, logp: float, logp_degraded: float) -> Evidence:
         changed = full.text.strip().casefold() != degraded.text.strip().casefold()
