@@ -100,23 +100,26 @@ def peak(step: Callable[[], None]) -> float:
 
 def main() -> None:
     """Measure and report."""
-    quick, rate, detail = arguments(__doc__ or "").quick, 0.0, {}
+    quick, steps, planned, measured = arguments(__doc__ or "").quick, {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
         fields = prepare(Path(folder))
         for name, options in {"calibration": CALIBRATION, **UNSEEN}.items():
             config = load(SftConfig, None, [*fields, *options])
-            step, resting = step_of(config)
-            step()
-            found, added = plan(config, gpu=CPU), peak(step)
-            (seconds,) = medians(step, repeats=2 if quick else 5, warm=True)
-            rate = rate or found.flops_a_step / seconds
-            detail[name] = {
-                "memory": round(found.memory.total / (resting() + added), 3),
-                "time": round(found.flops_a_step / rate / seconds, 3),
-                "seconds": round(seconds, 3),
-                "gflop": round(found.flops_a_step / 1e9, 1),
-                "mib": round((resting() + added) / 2**20),
-            }
+            steps[name], resting = step_of(config)
+            steps[name]()
+            planned[name], measured[name] = plan(config, gpu=CPU), peak(steps[name]) + resting()
+        seconds = dict(zip(steps, medians(*steps.values(), repeats=3 if quick else 5, warm=True), strict=True))  # in turns: a slow spell hits all
+    rate = planned["calibration"].flops_a_step / seconds["calibration"]
+    detail = {
+        name: {
+            "memory": round(found.memory.total / measured[name], 3),
+            "time": round(found.flops_a_step / rate / seconds[name], 3),
+            "seconds": round(seconds[name], 3),
+            "gflop": round(found.flops_a_step / 1e9, 1),
+            "mib": round(measured[name] / 2**20),
+        }
+        for name, found in planned.items()
+    }
     worst = max(abs(row[kind] - 1) for row in detail.values() for kind in ("memory", "time"))
     report("plan_check", worst, GOAL, {"gflop_s": round(rate / 1e9, 1), "planned over measured": detail}, at_most=True)
 
