@@ -85,6 +85,10 @@ class OptimConfig:
     clip_norm: float = 1.0
     ema_decay: float = 0.0  # moving average of the trained weights beside them, e.g. 0.999; 0 = none
 
+    def __post_init__(self):
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"optim.ema_decay is {self.ema_decay:g}; expected 0 (no average) or a number below 1, e.g. 0.999")
+
 
 @dataclass(frozen=True)
 class RuntimeConfig:
@@ -98,6 +102,13 @@ class RuntimeConfig:
     deadline_s: float = 60.0  # a clip that takes a worker longer is rejected
     memory_mb: int = 2048  # what a worker may allocate for one clip
     trackers: list[str] = field(default_factory=list)  # tensorboard, trackio, wandb; metrics.jsonl is always written
+
+    def __post_init__(self):
+        for name, least in (("micro_tokens", 0), ("num_workers", 0), ("prefetch", 1), ("memory_mb", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"runtime.{name} is {getattr(self, name)}; expected at least {least}")
+        if self.deadline_s <= 0:
+            raise ConfigError(f"runtime.deadline_s is {self.deadline_s:g}; expected seconds above 0")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from tests.training.recipe import RECIPE
 
 from videoperceiver.config import load
+from videoperceiver.errors import ConfigError
 from videoperceiver.stages import ModelConfig, OptimConfig, RuntimeConfig, SftConfig
 from videoperceiver.training import checkpoints, sft
 from videoperceiver.training.policy import Policy, strategy_of, trained
@@ -94,3 +95,18 @@ def test_the_average_by_hand(tiny_model):
 )
 def test_strategy(lora, strategy, size, expected):
     assert strategy_of(ModelConfig(path="x", lora_rank=lora), RuntimeConfig(strategy=strategy), World(size=size)) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("runtime.micro_tokens=-1", r"runtime\.micro_tokens is -1; expected at least 0"),
+        ("runtime.prefetch=0", r"runtime\.prefetch is 0; expected at least 1"),
+        ("runtime.deadline_s=0", r"runtime\.deadline_s is 0; expected seconds above 0"),
+        ("optim.ema_decay=1.5", r"optim\.ema_decay is 1\.5; expected 0 \(no average\) or a number below 1"),
+        ("runtime.strategy=fsdp", r"expects one of auto, ddp, fsdp2, got 'fsdp'"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named(tmp_path, field, message):
+    with pytest.raises(ConfigError, match=message):
+        config_of("m", "d", tmp_path / "run", field)
