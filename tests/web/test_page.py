@@ -24,7 +24,9 @@ WAIT_MS = 60_000
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, rendered) -> Path:
     root = tmp_path_factory.mktemp("roots")
-    shutil.copytree(rendered.parent, root / "set")
+    (root / "set").mkdir()
+    shutil.copytree(rendered.parent / "clips", root / "set" / "clips")
+    shutil.copyfile(rendered, root / "set" / rendered.name)
     (root / "broken.mp4").write_bytes(b"not a video")
     return root
 
@@ -149,7 +151,7 @@ def test_a_sample_is_reviewed(visit, folder):
     page = visit()
     page.get_by_role("tab", name="Manifests").click()
     page.click("#manifest input")
-    page.locator("[role=option]").first.click()
+    page.locator("[role=option]", has_text=str(path)).click()
     page.wait_for_function("document.querySelector('#sample-words textarea').value.includes('not reviewed')")
     page.fill("#reason textarea, #reason input", "the flash is too faint")
     page.click("#reject")

@@ -4,6 +4,7 @@ import csv
 import importlib
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +82,17 @@ def _workbook(path: Path, sheet: str | None) -> Iterator[dict[str, Any]]:
         reader = importlib.import_module(package)
     except ModuleNotFoundError as error:
         raise MissingExtraError(package, "sources", f"the sheet {path.name}") from error
-    if package == "openpyxl":
-        book = reader.load_workbook(path, read_only=True)
-        names, table = book.sheetnames, lambda name: book[name].iter_rows(values_only=True)
-    else:
-        book = reader.open_workbook(str(path))
-        names, table = book.sheet_names(), lambda name: (book.sheet_by_name(name).row_values(i) for i in range(book.sheet_by_name(name).nrows))
-    name = sheet if sheet is not None else names[0]
-    if name not in names:
-        raise ValueError(f"no sheet {name!r}; it has {', '.join(names)}")
-    header, *rows = table(name)
-    for row in rows:
-        yield dict(zip(header, row, strict=False))
+    with ExitStack() as closing:
+        if package == "openpyxl":
+            book = reader.load_workbook(path, read_only=True)
+            closing.callback(book.close)
+            names, table = book.sheetnames, lambda name: book[name].iter_rows(values_only=True)
+        else:
+            book = reader.open_workbook(str(path))
+            names, table = book.sheet_names(), lambda name: (book.sheet_by_name(name).row_values(i) for i in range(book.sheet_by_name(name).nrows))
+        name = sheet if sheet is not None else names[0]
+        if name not in names:
+            raise ValueError(f"no sheet {name!r}; it has {', '.join(names)}")
+        header, *rows = table(name)
+        for row in rows:
+            yield dict(zip(header, row, strict=False))
