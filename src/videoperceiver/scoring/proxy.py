@@ -163,9 +163,13 @@ def _novelty(local: np.ndarray, t_s: np.ndarray) -> np.ndarray:
     totals = np.concatenate([np.zeros((1, looks.shape[1])), np.cumsum(looks, axis=0, dtype=np.float64)])  # (T + 1, C)
     width, here = max(1, round(frames_in(_NOVELTY_S, t_s))), np.arange(1, num_frames)
     first, last = np.maximum(here - width, 0), np.minimum(here + width, num_frames)
-    before = (totals[here] - totals[first]) / (here - first)[:, None]
-    after = (totals[last] - totals[here]) / (last - here)[:, None]
-    return np.concatenate([[0.0], ((before - after) ** 2).sum(1)])
+    novelty = np.zeros(num_frames)
+    for i in range(0, num_frames - 1, _BLOCK):  # an hour's averages at once would take 18 MB, four times
+        at, start, stop = here[i : i + _BLOCK], first[i : i + _BLOCK], last[i : i + _BLOCK]
+        before = (totals[at] - totals[start]) / (at - start)[:, None]
+        after = (totals[stop] - totals[at]) / (stop - at)[:, None]
+        novelty[1 + i : 1 + i + len(at)] = ((before - after) ** 2).sum(1)
+    return novelty
 
 
 def _over_scenes(fit: np.ndarray, tags: np.ndarray, t_s: np.ndarray) -> np.ndarray:
