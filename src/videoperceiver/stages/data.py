@@ -1,11 +1,75 @@
 """Fields of stage 0."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from omegaconf import MISSING
 
+from videoperceiver.errors import ConfigError
+from videoperceiver.plugins import suggestion
 from videoperceiver.stages.operators import check_operator
+
+QUESTION_FAMILIES = ("when", "count", "order", "which", "happens", "changed", "motion")
+"""What an annotator asks: when, how many times, before/after and order, which of these, whether at all, what changes, direction and speed."""
+
+
+@dataclass(frozen=True)
+class AnnotateServerConfig:
+    """The server of `annotate.method: endpoint`, and what it may cost. A continued run may change these: they change no answer."""
+
+    base_url: str = ""  # up to "/v1"; empty = OPENAI_BASE_URL. The key comes from OPENAI_API_KEY alone
+    num_parallel: int = 8  # requests in flight
+    timeout_s: float = 120.0  # of each phase of a request, and of receiving an answer
+    max_retries: int = 4  # further tries of a request that failed, or whose answer cannot be used
+    requests_per_minute: float = 0.0  # 0 = no limit
+    tokens_per_minute: float = 0.0  # 0 = no limit
+    token_budget: int = 10_000_000  # over all sessions of the run; no request is sent once this many were spent
+    cost_budget: float = 0.0  # in the prices' currency; 0 = no limit
+    price_prompt: float = 0.0  # of a million prompt tokens; 0 = costs are not counted
+    price_answer: float = 0.0  # of a million answer tokens
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_parallel", 1), ("max_retries", 0), ("token_budget", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"annotate.server.{name} is {getattr(self, name)}; expected at least {least}")
+        if self.timeout_s <= 0:
+            raise ConfigError(f"annotate.server.timeout_s is {self.timeout_s:g}; expected seconds above 0")
+        for name in ("requests_per_minute", "tokens_per_minute", "cost_budget", "price_prompt", "price_answer"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"annotate.server.{name} is {getattr(self, name):g}; expected 0 (none) or more")
+        if self.cost_budget > 0 and not (self.price_prompt or self.price_answer):
+            raise ConfigError(f"annotate.server.cost_budget is {self.cost_budget:g} without a price; set price_prompt and price_answer, or use token_budget")
+
+
+@dataclass(frozen=True)
+class AnnotateConfig:
+    """Who writes captions and questions for clips: nobody, templates over annotated events, a server's model, or a local one."""
+
+    method: Literal["none", "templated", "endpoint", "transformers"] = "none"
+    captions: bool = True  # for clips that have none
+    questions: int = 8  # a clip, at most; 0 = captions alone
+    families: list[str] = field(default_factory=list)  # of QUESTION_FAMILIES; empty = all
+    choice_share: float = 0.5  # of the questions that can be asked either way, asked with options
+    num_options: int = 4  # at most; a clip with few events has fewer
+    model: str = ""  # endpoint: the server's name of it, empty = OPENAI_MODEL; transformers: a folder or hub id
+    num_frames: int = 16  # shown to a model, evenly spread
+    frame_px: int = 448  # longer side of a frame as it is sent
+    max_answer_tokens: int = 2048
+    server: AnnotateServerConfig = field(default_factory=AnnotateServerConfig)
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.families if name not in QUESTION_FAMILIES]:
+            near = suggestion(unknown[0], dict.fromkeys(QUESTION_FAMILIES))
+            raise ConfigError(f"annotate.families has {unknown[0]!r}{near}; expected some of {', '.join(QUESTION_FAMILIES)}")
+        for name, least in (("questions", 0), ("num_options", 2), ("num_frames", 1), ("frame_px", 32), ("max_answer_tokens", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"annotate.{name} is {getattr(self, name)}; expected at least {least}")
+        if not 0 <= self.choice_share <= 1:
+            raise ConfigError(f"annotate.choice_share is {self.choice_share:g}; expected a share from 0 to 1")
+        if self.method != "none" and not (self.captions or self.questions):
+            raise ConfigError(f"annotate.method is {self.method} with captions: false and questions: 0, so nothing would be written; set one, or method: none")
+        if self.method == "transformers" and not self.model:
+            raise ConfigError("annotate.method: transformers needs annotate.model: a folder or hub id of a model that reads pictures")
 
 
 @dataclass(frozen=True)
