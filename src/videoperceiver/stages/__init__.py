@@ -20,6 +20,7 @@ from videoperceiver.stages.training import (
     OptimConfig,
     RuntimeConfig,
 )
+from videoperceiver.stages.validate import ValidateConfig
 
 __all__ = [
     "CAPTION_PROMPT",
@@ -48,5 +49,6 @@ __all__ = [
     "RuntimeConfig",
     "SamplingConfig",
     "SftConfig",
+    "ValidateConfig",
     "WatchConfig",
 ]
