@@ -80,6 +80,11 @@ class NliEntailment:
         return scores
 
 
+def content_words(text: str) -> set[str]:
+    """Stems of the words that carry a text's meaning: no articles, auxiliaries, prepositions, pronouns or negations."""
+    return _content(_words(text))
+
+
 def _overlap(premise: str, hypothesis: str) -> float:
     given, claimed = _words(premise), _words(hypothesis)
     told, claims = _order(premise), _order(hypothesis)
