@@ -1,0 +1,258 @@
+"""From what was counted to what the card says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from videoperceiver.data.card.facts import RARE, Facts, Reason, lines, reasons, record
+from videoperceiver.data.card.spread import Spread
+from videoperceiver.pages import ClipFigure, words
+from videoperceiver.pages.dataset_card import CardSection, CountTable, DatasetCard
+from videoperceiver.pages.histogram import Histogram
+from videoperceiver.runs import flat
+
+SHOWN_FAMILIES, SHOWN_REASONS = 24, 12
+PRIVATE = ("source", "output", "annotate.server.")
+"""Settings that name places of the machine that built the data set: they stay there."""
+LOADING = """from datasets import load_dataset
+
+rows = load_dataset("PATH")  # this folder, or its name on the hub; rows without pixels
+print(rows["{split}"][0]["questions"])"""
+
+
+@dataclass(frozen=True)
+class Papers:
+    """What the run folder says beside the manifest.
+
+    Attributes:
+        sources: format, terms, clips and notes of each source.
+        result: counts of the run.
+        rejects: why clips were left out.
+        dropped: rule -> its drops; of captions and questions.
+        settings: of the recipe, dotted.
+        versions: of the packages that built it.
+        git: the commit that built it.
+    """
+
+    sources: Sequence[Mapping[str, Any]]
+    result: Mapping[str, Any]
+    rejects: Sequence[Reason]
+    dropped: Mapping[str, Reason]
+    settings: Mapping[str, object]
+    versions: Mapping[str, object]
+    git: str
+
+    @classmethod
+    def read(cls, folder: Path) -> "Papers":
+        """Of a run folder; what is not there is empty.
+
+        Raises:
+            RunError: a file is damaged.
+        """
+        source = record(folder / "source.json")
+        metadata = record(folder / "metadata.json")
+        config = folder / "config.yaml"
+        settings = flat(yaml.safe_load(config.read_text(encoding="utf-8")) or {}) if config.is_file() else {}
+        return cls(
+            sources=source["sources"] if isinstance(source.get("sources"), list) else [source] if source else [],
+            result=record(folder / "result.json"),
+            rejects=reasons(folder / "rejects.jsonl"),
+            dropped=_dropped(folder / "dropped.jsonl"),
+            settings={name: value for name, value in settings.items() if not name.startswith(PRIVATE)},
+            versions=metadata.get("versions", {}),
+            git=str(metadata.get("git") or ""),
+        )
+
+
+def assemble(name: str, facts: Facts, papers: Papers, clips: Sequence[ClipFigure], unread: Sequence[str]) -> DatasetCard:
+    """The card.
+
+    Args:
+        name: of the data set.
+        facts: counted over the manifest.
+        papers: of the run.
+        clips: a few of it.
+        unread: why others are not shown.
+    """
+    sections = [
+        CardSection("contents", "What is in it", tables=_contents(facts, papers)),
+        CardSection("spread", "How long the clips are, and how rare their events", histograms=_spreads(facts), sentences=_rarity(facts)),
+        CardSection("questions", "Questions", tables=_families(facts)),
+        CardSection("degraded", "Key frames and V′", "V′ is a clip without its key frames; it is stored as indices, not as pixels.", _degraded(facts)),
+        CardSection("clips", "A few clips", sentences=unread, clips=clips),
+        CardSection("left-out", "What was left out", tables=_left_out(papers)),
+        CardSection("made", "How its texts were made", tables=_annotators(facts), sentences=_spent(papers)),
+        CardSection("loading", "Loading it", sentences=_loading_words(), code=LOADING.format(split=next(iter(facts.splits), "train"))),
+        CardSection("notes", "How to read this", sentences=_notes(facts, papers)),
+    ]
+    settings = {"Recipe": papers.settings, "Made with": {**papers.versions, **({"commit": papers.git} if papers.git else {})}}
+    return DatasetCard(name, _title(facts), _sentences(facts), _facts(facts, papers), [part for part in sections if _says(part)], settings)
+
+
+def _says(section: CardSection) -> bool:
+    return bool(section.sentences or section.histograms or section.tables or section.clips or section.code)
+
+
+def _title(facts: Facts) -> str:
+    asked = f" and {words.plural(facts.questions, 'question')}" if facts.questions else ""
+    return f"{words.plural(facts.clips, 'clip')}{asked} on brief events"
+
+
+def _sentences(facts: Facts) -> list[str]:
+    text = []
+    before, after = facts.share_before.mean, facts.share_after.mean
+    if before is not None:
+        text.append(f"Events take {words.percent(before, 1)} of the frames as sampled at the base rate, and {words.percent(after, 1)} after sparsification.")
+    if facts.degraded:
+        checked = f"; in {words.percent(facts.removed / facts.checked)} of those checked the event is gone from it" if facts.checked else ""
+        text.append(f"{facts.degraded:,} of {words.plural(facts.clips, 'clip')} have a twin V′ without the key frames{checked}.")
+    return text
+
+
+def _facts(facts: Facts, papers: Papers) -> dict[str, str]:
+    told = {
+        "clips": f"{facts.clips:,}",
+        "questions": f"{facts.questions:,}",
+        "captions": f"{facts.captions:,}",
+        "length in all": words.seconds(facts.durations.total) if facts.durations.count else words.MISSING,
+        "frames": f"{int(facts.frames.total):,}",
+        "annotated events": f"{facts.spans:,}",
+        "clips with V′": words.percent(facts.degraded / facts.clips),
+        "clips rejected": f"{sum(reason.count for reason in papers.rejects):,}",
+    }
+    return {name: value for name, value in told.items() if value != "0"}
+
+
+def _contents(facts: Facts, papers: Papers) -> list[CountTable]:
+    order = [split for split in ("train", "validation", "test") if split in facts.splits]
+    splits = [(name, (split := facts.splits[name]).clips, split.questions, split.captions, split.degraded) for name in order]
+    terms = [str(source["terms"]) for source in papers.sources if source.get("terms")]
+    shared = f"{words.plural(facts.shared, 'video')} in more than one: a test on them is no test." if facts.shared else "No file is in two of them."
+    tables = [CountTable("Splits", ("split", "clips", "questions", "captions", "with V′"), splits, bar=1, note=shared if len(order) > 1 else "")]
+    sources = [(name or "(unnamed)", count, _terms(name, terms)) for name, count in facts.sources.most_common(SHOWN_FAMILIES)]
+    return [*tables, CountTable("Sources", ("source", "clips", "terms of use"), sources, bar=1)]
+
+
+def _terms(source: str, terms: Sequence[str]) -> str:
+    """The terms that name a source, or the only ones there are."""
+    plain = source.lower().replace("_", "").replace("-", "")
+    found = [text for text in terms if plain and text.lower().replace("_", "").replace("-", "").startswith(plain)]
+    return found[0] if found else terms[0] if len(terms) == 1 else "not told: those of whoever made the clips"
+
+
+def _spreads(facts: Facts) -> list[Histogram]:
+    shares = [round(0.05 * k, 2) for k in range(21)]
+    panels = [_histogram("Seconds from first to last frame", facts.durations, unit=" s"), _histogram("Frames of a clip", facts.frames)]
+    for title, spread in (("Share of frames inside events, base rate", facts.share_before), ("The same after sparsification", facts.share_after)):
+        panels.append(_histogram(title, spread, edges=shares, percent=True))
+    panels.append(_histogram("Share of frames that V′ replaces", facts.replaced, edges=shares, percent=True))
+    return [panel for panel in panels if sum(panel.counts)]
+
+
+def _histogram(title: str, spread: Spread, *, edges: Sequence[float] | None = None, percent: bool = False, unit: str = "") -> Histogram:
+    edges = edges or spread.edges()
+    return Histogram(title, edges, spread.bins(edges), spread.quantile(0.5), percent, unit)
+
+
+def _rarity(facts: Facts) -> list[str]:
+    if not facts.share_after.count:
+        return ["No clip says where its events are, so their share of the frames is not known."]
+    reached = facts.rare_after / facts.share_after.count
+    missing = facts.clips - facts.share_after.count
+    text = [f"{words.percent(reached)} of the clips reach the aim of at most {words.percent(RARE)}; a clip that is too short for it is kept as it is."]
+    return text + (
+        [f"{words.plural(missing, 'clip')} without known events {'is' if missing == 1 else 'are'} in neither of the two figures."] if missing else []
+    )
+
+
+def _families(facts: Facts) -> list[CountTable]:
+    if not facts.questions:
+        return []
+    kinds = sorted({kind for family in facts.families.values() for kind in family.kinds})
+    ranked = sorted(facts.families.items(), key=lambda item: (-item[1].questions, item[0]))
+    rows = [(name or "(unnamed)", family.questions, *(family.kinds[kind] or None for kind in kinds)) for name, family in ranked[:SHOWN_FAMILIES]]
+    static = sum(family.static for family in facts.families.values())
+    note = "Columns on the right: how answers are read."
+    note += f" {words.plural(static, 'question')} can be answered without the event." if static else ""
+    note += f" The {len(ranked) - SHOWN_FAMILIES} smallest families are not listed." if len(ranked) > SHOWN_FAMILIES else ""
+    heads = ("family", "questions", *(kind.replace("_", "/") for kind in kinds))
+    return [CountTable("Question families and kinds of answer", heads, rows, bar=1, note=note)]
+
+
+def _degraded(facts: Facts) -> list[str]:
+    if not facts.degraded:
+        return ["No clip has one: nothing stood out as a key frame."]
+    keys, replaced = facts.keyframes.quantile(0.5) or 0, facts.replaced.quantile(0.5)
+    made = words.listing([f"{name} ({count:,})" for name, count in facts.operators.most_common()])
+    text = [
+        f"{facts.degraded:,} of {words.plural(facts.clips, 'clip')} have one ({words.percent(facts.degraded / facts.clips)}), made by {made}.",
+        f"Half of the clips have {words.number(keys)} key frames or fewer; half of the twins replace {words.percent(replaced)} of the frames or less.",
+    ]
+    if facts.checked:
+        text.append(
+            f"Scored anew, {facts.removed:,} of {facts.checked:,} twins ({words.percent(facts.removed / facts.checked)}) have no event left where frames were "
+            "replaced; in the others part of it remains, or its outcome shows as a jump."
+        )
+    else:
+        text.append("What is left of the event in V′ was not measured.")
+    return text
+
+
+def _left_out(papers: Papers) -> list[CountTable]:
+    tables = []
+    if papers.dropped:
+        rows = [(rule, found.count, found.text, found.instance) for rule, found in sorted(papers.dropped.items(), key=lambda item: -item[1].count)]
+        tables.append(CountTable("Captions and questions dropped", ("rule", "dropped", "why, for instance", "its text"), rows[:SHOWN_FAMILIES], bar=1))
+    if papers.rejects:
+        rows = [(reason.text, reason.count, reason.instance) for reason in papers.rejects[:SHOWN_REASONS]]
+        tables.append(CountTable("Clips rejected", ("reason", "clips", "for instance"), rows, note="All of them are in rejects.jsonl."))
+    return tables
+
+
+def _dropped(path: Path) -> dict[str, Reason]:
+    """Drops by rule, with the first as the instance."""
+    found: dict[str, Reason] = {}
+    for row in lines(path):
+        rule = str(row.get("rule") or "unnamed")
+        reason = found.setdefault(rule, Reason(str(row.get("reason") or ""), 0, str(row.get("text") or "")))
+        reason.count += 1
+    return found
+
+
+def _annotators(facts: Facts) -> list[CountTable]:
+    named = [(name or "the source itself", count) for name, count in facts.annotators.most_common(SHOWN_REASONS)]
+    note = "Behind the @: the version of its prompts and settings." if any("@" in name for name, _ in named) else ""
+    return [CountTable("Written by", ("annotator", "clips"), named, bar=1, note=note)]
+
+
+def _spent(papers: Papers) -> list[str]:
+    spent = papers.result.get("annotate")
+    if not isinstance(spent, dict):
+        return []
+    parts = [f"{name.replace('_', ' ')} {words.number(value)}" for name, value in spent.items() if isinstance(value, int | float)]
+    return [f"What the annotator took: {', '.join(parts)}."] if parts else []
+
+
+def _loading_words() -> list[str]:
+    return [
+        "`splits/` holds the rows of manifest.parquet again, a file a split, in the column types that `datasets` knows.",
+        "Media paths are relative to this folder; times are seconds of each video file.",
+        "Frame i of V′ is frame degradation.source_idx[i] of V, where V is the frames at t_s.",
+    ]
+
+
+def _notes(facts: Facts, papers: Papers) -> list[str]:
+    notes = ["Relevance, key frames and V′ come from the models named in the recipe; annotated events take their place where a source has them."]
+    if facts.assumed:
+        notes.append(f"{words.plural(facts.assumed, 'clip')} did not say when their pictures are shown; an even rate was assumed.")
+    if facts.rejected:
+        notes.append(f"A reviewer rejected {words.plural(facts.rejected, 'clip')}; training leaves them out, this card counts them.")
+    for kind in ("image", "none"):
+        if facts.media[kind]:
+            what = {"image": "one picture", "none": "text alone"}[kind]
+            notes.append(f"{words.plural(facts.media[kind], 'row')} of {what}, which have no frames to count.")
+    notes += [str(note) for source in papers.sources for note in source.get("notes") or ()]
+    return notes

@@ -1,0 +1,224 @@
+"""What is to be said of a data set, gathered in one pass over its manifest in memory that does not grow with it."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from videoperceiver.data import reviews
+from videoperceiver.data.card.spread import Spread, Tally
+from videoperceiver.errors import RunError
+from videoperceiver.types import Question, Sample
+
+RARE = 0.05
+"""The share of frames inside events that sparsification aims at (paper 3.4)."""
+EXAMPLES_A_SOURCE = 3
+
+
+@dataclass
+class SplitFacts:
+    """Counts of one split."""
+
+    clips: int = 0
+    captions: int = 0
+    questions: int = 0
+    degraded: int = 0
+
+
+@dataclass
+class FamilyFacts:
+    """Counts of one question family."""
+
+    questions: int = 0
+    static: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Facts:
+    """Everything counted over the rows of a manifest.
+
+    Attributes:
+        splits: split -> its counts.
+        sources: clips of each source.
+        media: clips of each kind of media.
+        families: question family -> its counts; names beyond the first few hundred count together.
+        annotators: clips by who wrote their texts ("" where the source did), with the version of its prompts.
+        durations: seconds from a clip's first frame to its last.
+        frames: frames a clip.
+        share_before: share of frames inside events at the base rate.
+        share_after: after sparsification.
+        rare_after: clips whose share reaches the aim.
+        replaced: share of the frames that V' replaces.
+        keyframes: key frames a clip.
+        operators: clips by how V' is made.
+        checked: clips whose V' went through the residual check.
+        removed: of these, how many passed.
+        spans: annotated events.
+        assumed: clips whose times had to be assumed.
+        rejected: clips that a reviewer rejected.
+        shared: files whose clips lie in more than one split.
+        examples: a few samples of each source, those first whose V' passed the check.
+    """
+
+    splits: dict[str, SplitFacts] = field(default_factory=dict)
+    sources: Tally = field(default_factory=Tally)
+    media: Counter[str] = field(default_factory=Counter)
+    families: dict[str, FamilyFacts] = field(default_factory=dict)
+    annotators: Tally = field(default_factory=Tally)
+    durations: Spread = field(default_factory=Spread)
+    frames: Spread = field(default_factory=Spread)
+    share_before: Spread = field(default_factory=Spread)
+    share_after: Spread = field(default_factory=Spread)
+    rare_after: int = 0
+    replaced: Spread = field(default_factory=Spread)
+    keyframes: Spread = field(default_factory=Spread)
+    operators: Counter[str] = field(default_factory=Counter)
+    checked: int = 0
+    removed: int = 0
+    spans: int = 0
+    assumed: int = 0
+    rejected: int = 0
+    shared: int = 0
+    examples: dict[str, list[Sample]] = field(default_factory=dict)
+    _split_of: dict[int, str] = field(default_factory=dict)  # 64 bits of each file's hash
+
+    @property
+    def clips(self) -> int:
+        """Rows of the manifest."""
+        return sum(split.clips for split in self.splits.values())
+
+    @property
+    def questions(self) -> int:
+        return sum(split.questions for split in self.splits.values())
+
+    @property
+    def captions(self) -> int:
+        return sum(split.captions for split in self.splits.values())
+
+    @property
+    def degraded(self) -> int:
+        """Clips with V'."""
+        return sum(split.degraded for split in self.splits.values())
+
+    def add(self, sample: Sample) -> None:
+        """Count one row."""
+        split = self.splits.setdefault(sample.split, SplitFacts())
+        split.clips += 1
+        split.captions += bool(sample.caption.strip())
+        split.questions += len(sample.questions)
+        split.degraded += sample.degradation is not None
+        self.sources.add(sample.source)
+        self.media[sample.media] += 1
+        self.annotators.add(sample.tags.get("annotator", ""))
+        self.spans += len(sample.spans)
+        self.assumed += sample.tags.get("times") == "assumed"
+        self.rejected += reviews.of(sample) == "rejected"
+        if sample.sha256:
+            file = hash(sample.sha256)
+            before = self._split_of.setdefault(file, sample.split)
+            if before not in (sample.split, ""):
+                self.shared, self._split_of[file] = self.shared + 1, ""  # counted once
+        for question in sample.questions:
+            self._ask(question)
+        if sample.media == "video":
+            self._look(sample)
+
+    def _ask(self, question: Question) -> None:
+        name = question.family if question.family in self.families or len(self.families) < 300 else "(others)"
+        family = self.families.setdefault(name, FamilyFacts())
+        family.questions += 1
+        family.static += question.static
+        family.kinds[question.kind] += 1
+
+    def _look(self, sample: Sample) -> None:
+        if sample.t_s:
+            self.frames.add(len(sample.t_s))
+            self.durations.add(sample.t_s[-1] - sample.t_s[0])
+        if sample.event_share is not None:
+            self.share_before.add(sample.event_share[0])
+            self.share_after.add(sample.event_share[1])
+            self.rare_after += sample.event_share[1] <= RARE + 1e-9
+        self.keyframes.add(len(sample.keyframes_idx))
+        if (made := sample.degradation) is not None:
+            self.operators[made.operator] += 1
+            self.replaced.add(len(made.replaced_idx) / len(sample.t_s))
+            self.checked += made.removed is not None
+            self.removed += bool(made.removed)
+            self._remember(sample)
+
+    def _remember(self, sample: Sample) -> None:
+        """Keep a few clips to show: of each source the first ones, whose event is really gone in V' and that ask something."""
+        if len(self.examples) >= 12 and sample.source not in self.examples:
+            return
+        kept = self.examples.setdefault(sample.source, [])
+        kept.append(sample)
+        kept.sort(key=lambda one: (one.degradation is not None and one.degradation.removed is False, not (one.questions or one.caption)))
+        del kept[EXAMPLES_A_SOURCE:]
+
+
+@dataclass
+class Reason:
+    """Why something was left out: how often, and one instance."""
+
+    text: str
+    count: int = 0
+    instance: str = ""
+
+
+def reasons(path: Path, *, limit: int = 200) -> list[Reason]:
+    """Why clips were rejected, the most frequent first; reasons that differ in their numbers and names alone are one.
+
+    Args:
+        path: a run's rejects.jsonl, which may be missing.
+        limit: of different reasons; later ones count together.
+    """
+    found: dict[str, Reason] = {}
+    for row in lines(path):
+        text = str(row.get("reason") or "no reason given")
+        key = re.sub(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*", "_", text)
+        key = key if key in found or len(found) < limit else ""
+        reason = found.setdefault(key, Reason(text if key else "other reasons", 0, str(row.get("sample_id") or row.get("path") or "unnamed")))
+        reason.count += 1
+    return sorted(found.values(), key=lambda reason: -reason.count)
+
+
+def lines(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Rows of a JSON-lines file, one at a time; none where it is missing. A torn last line, left by a kill, is not one.
+
+    Raises:
+        RunError: another line is no JSON object.
+    """
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith("\n"):
+                return
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise RunError(f"{path}:{number}: not JSON ({error}); remove the line, the card does without it") from error
+            if not isinstance(row, dict):
+                raise RunError(f"{path}:{number}: got {type(row).__name__}, expected a JSON object; remove the line")
+            yield row
+
+
+def record(path: Path) -> Mapping[str, Any]:
+    """A JSON file's object; an empty one where there is no such file.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); build the data set anew, or remove the file: the card does without it") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path}: got {type(value).__name__}, expected a JSON object; build the data set anew")
+    return value

@@ -1,0 +1,48 @@
+"""README.md of a data set: front matter that the hub and `datasets` read, then the card in words.
+
+The keys are those of https://github.com/huggingface/hub-docs/blob/main/datasetcard.md and, for `configs`,
+https://huggingface.co/docs/hub/datasets-manual-configuration.
+"""
+
+from typing import Any
+
+import yaml
+
+from videoperceiver.data.card.assemble import Papers
+from videoperceiver.data.card.facts import Facts
+from videoperceiver.data.card.split_files import FOLDER
+from videoperceiver.pages.dataset_card import DatasetCard, dataset_markdown
+
+LICENCES = {"CC BY 4.0": "cc-by-4.0"}
+"""Terms that are a licence of the hub as a whole, by what they say."""
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"))
+
+
+def readme(card: DatasetCard, facts: Facts, papers: Papers) -> str:
+    """Front matter and Markdown."""
+    front = yaml.safe_dump(front_matter(card, facts, papers), sort_keys=False, allow_unicode=True, width=10_000)
+    return f"---\n{front}---\n\n{dataset_markdown(card)}"
+
+
+def front_matter(card: DatasetCard, facts: Facts, papers: Papers) -> dict[str, Any]:
+    """What the hub shows and `load_dataset` obeys; texts are English, as the annotator's prompts are."""
+    files = [{"split": split, "path": f"{FOLDER}/{split}.parquet"} for split in ("train", "validation", "test") if split in facts.splits]
+    tasks = [name for name, there in (("visual-question-answering", facts.questions), ("video-text-to-text", True)) if there]
+    return {
+        "pretty_name": card.name,
+        **licence(papers),
+        "task_categories": tasks,
+        "language": ["en"],
+        "size_categories": [next((size for limit, size in SIZES if facts.clips < limit), "100M<n<1B")],
+        "tags": ["video", "temporal-grounding", "videoperceiver"],
+        "configs": [{"config_name": "default", "data_files": files}],
+    }
+
+
+def licence(papers: Papers) -> dict[str, str]:
+    """One licence of the hub where all sources are under it; `other` where they are not, `unknown` where nobody told."""
+    terms = [str(source.get("terms") or "") for source in papers.sources]
+    found = {next((name for text, name in LICENCES.items() if text in term), "other") if term else "unknown" for term in terms} or {"unknown"}
+    if len(found) == 1 and (name := found.pop()) != "other":
+        return {"license": name}
+    return {"license": "other", "license_name": "terms-of-its-sources", "license_link": "README.md"}

@@ -1,0 +1,133 @@
+"""The card of a data set: what is in it, how it was made, what was left out; as a page and as Markdown from one record."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from videoperceiver.pages import words
+from videoperceiver.pages.clip import clip_figure
+from videoperceiver.pages.figures import ClipFigure
+from videoperceiver.pages.histogram import Histogram, histograms
+from videoperceiver.pages.html import page, render
+from videoperceiver.pages.markdown import grid, plain
+
+MAX_CHARS = 240
+"""Of a cell of text; what is cut is told."""
+
+
+@dataclass(frozen=True)
+class CountTable:
+    """A table of counts, the name of each row first.
+
+    Attributes:
+        caption: what is counted.
+        heads: of the columns, that of the names first.
+        rows: numbers and texts, as many as heads; None where there is no number.
+        bar: the column that is drawn as a bar of its largest number, None for none.
+        note: a sentence under the caption.
+    """
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    bar: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CardSection:
+    """A part of the card; empty parts are left out.
+
+    Attributes:
+        key: unique within the card.
+        heading: of the section.
+        lead: a sentence under it.
+        sentences: findings in words.
+        histograms: drawn side by side; on the page alone.
+        tables: of counts.
+        clips: as timeline and filmstrip; on the page alone.
+        code: to be typed.
+    """
+
+    key: str
+    heading: str
+    lead: str = ""
+    sentences: Sequence[str] = ()
+    histograms: Sequence[Histogram] = ()
+    tables: Sequence[CountTable] = ()
+    clips: Sequence[ClipFigure] = ()
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """Everything a card says.
+
+    Attributes:
+        name: of the data set.
+        title: what it is, as a sentence.
+        sentences: what else is worth one.
+        facts: short label -> value.
+        sections: in order.
+        settings: heading -> name -> value.
+    """
+
+    name: str
+    title: str
+    sentences: Sequence[str] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    sections: Sequence[CardSection] = ()
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+def dataset_page(card: DatasetCard) -> str:
+    """The whole page."""
+    sections = [
+        (section, histograms(section.histograms), [_table(table) for table in section.tables], [clip_figure(clip) for clip in section.clips])
+        for section in card.sections
+    ]
+    settings = {heading: dict(values) for heading, values in card.settings.items() if values}
+    body = render("dataset_card", card=card, sections=sections, settings=settings)
+    return page(f"{card.name}: {card.title}", body, description=card.sentences[0] if card.sentences else card.title)
+
+
+def dataset_markdown(card: DatasetCard) -> str:
+    """The same without pictures; every text as it is, whatever markup it holds."""
+    parts = [f"# {plain(card.name)}", f"{plain(card.title)}.", *(plain(text) for text in card.sentences)]
+    for section in card.sections:
+        if section.sentences or section.tables or section.code:  # else it is pictures alone
+            parts += [f"## {plain(section.heading)}", *([plain(section.lead)] if section.lead else []), *_said(section)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _said(section: CardSection) -> list[str]:
+    parts = ["\n".join(f"- {plain(text)}" for text in section.sentences)] if section.sentences else []
+    parts += [f"```python\n{section.code}\n```"] if section.code else []
+    for table in section.tables:
+        caption = f"**{plain(table.caption)}** {plain(table.note)}".rstrip()
+        parts.append(f"{caption}\n\n{grid(table.heads, [[_text(cell) for cell in row] for row in table.rows])}")
+    return parts
+
+
+def _table(table: CountTable) -> Markup:
+    numbers = [row[table.bar] for row in table.rows] if table.bar is not None else []
+    largest = max((number for number in numbers if isinstance(number, int | float)), default=0) or 1
+    rows = [[_cell(cell, table.bar == place, largest) for place, cell in enumerate(row)] for row in table.rows]
+    long = [any(cell["long"] for cell in column) for column in zip(*rows, strict=True)] if rows else [False] * len(table.heads)
+    return render("count_table", table=table, rows=rows, long=long)
+
+
+def _cell(value: object, bar: bool, largest: float) -> dict[str, object]:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    width = f"{100 * value / largest:.2f}%" if bar and isinstance(value, int | float) else ""
+    return {"text": _text(value), "number": number, "width": width, "long": not number and len(str(value)) > 28}
+
+
+def _text(value: object) -> str:
+    """A cell as it is read: numbers with separators, texts cut, nothing as a dash."""
+    if value is None:
+        return words.MISSING
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return words.shorten(words.number(value), MAX_CHARS)
