@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from videoperceiver.models import Backbone, TreeBuilder, generate
+from videoperceiver.models.generate import stream
 
 QUESTIONS = ["what colour is the flash red ?", "how many times ?", "first then"]
 
@@ -44,6 +45,34 @@ def test_greedy_equals_transformers_token_by_token(backbone, plain, make_clip, a
             expected = out[0, inputs["input_ids"].shape[1] :].tolist()
             assert [completion.token_ids.tolist() for completion in group] == [expected] * 2
             assert group[0].finished == (expected[-1] == backbone.tokenizer.eos_token_id)
+
+
+def test_a_stream_is_generate_token_by_token(backbone, make_clip):
+    sharpen(backbone)
+    [tree], [leaves] = planted(backbone, [make_clip(0)])
+    [whole] = generate(backbone, [tree], [leaves], num_generations=1, max_new_tokens=12, temperature=0, seed=0)
+    backbone.train()
+    parts = []
+    for step, drawn in enumerate(stream(backbone, tree, leaves, max_new_tokens=12), 1):
+        assert not backbone.training
+        parts.append([c.token_ids.tolist() for c in drawn])
+        assert parts[-1] == [c.token_ids[:step].tolist() for [c] in whole]
+    assert backbone.training
+    assert len(parts) == max(len(c.token_ids) for [c] in whole)
+    for made, [told] in zip(drawn, whole, strict=True):
+        assert made.token_ids.tolist() == told.token_ids.tolist()
+        assert made.logps.tolist() == told.logps.tolist()
+        assert (made.text, made.finished) == (told.text, told.finished)
+
+
+def test_a_stream_that_is_left_gives_the_model_back(backbone, make_clip):
+    [tree], [leaves] = planted(backbone, [make_clip(0)])
+    backbone.train()
+    left = stream(backbone, tree, leaves, max_new_tokens=12)
+    next(left)
+    left.close()
+    assert backbone.training
+    assert torch.is_grad_enabled()
 
 
 def test_the_rest_goes_on_where_most_end_with_their_first_token(backbone, make_clip, monkeypatch):

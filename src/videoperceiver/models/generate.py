@@ -131,8 +131,30 @@ def resume(
         sampler = _Sampler(backbone, temperature, top_p, seed, num_generations, max_new_tokens)
         at = [[run.at[b][leaf] for leaf in own] for b, own in zip(which, leaves, strict=True)]
         state, logits, position = _begin(backbone, run, which, at, num_generations)
-        tokens, logps = _decode(backbone, state, sampler, logits, position, max_new_tokens)
+        *_, (tokens, logps) = _decode(backbone, state, sampler, logits, position, max_new_tokens)
     return _collect(backbone, tokens.cpu().numpy(), logps.cpu().numpy(), sampler.stops, leaves, num_generations)
+
+
+@torch.no_grad()
+def stream(backbone: Backbone, tree: Tree, leaves: Sequence[int], *, max_new_tokens: int) -> Iterator[list[Completion]]:
+    """The greedy completions of one tree's leaves while they are made; closing the iterator stops the work.
+
+    Args:
+        backbone: in evaluation mode from the first item to the last.
+        tree: one video.
+        leaves: the nodes to continue.
+        max_new_tokens: longest completion.
+
+    Yields:
+        After each token, a completion a leaf so far; the last are those of `generate` with one generation at temperature 0.
+    """
+    run = prefill(backbone, [tree], [leaves])
+    with _evaluating(backbone):
+        sampler = _Sampler(backbone, 0.0, 1.0, 0, 1, max_new_tokens)
+        state, logits, position = _begin(backbone, run, [0], [[run.at[0][leaf] for leaf in leaves]], 1)
+        for tokens, logps in _decode(backbone, state, sampler, logits, position, max_new_tokens):
+            [drawn] = _collect(backbone, tokens.cpu().numpy(), logps.cpu().numpy(), sampler.stops, [leaves], 1)
+            yield [completion for [completion] in drawn]
 
 
 @contextmanager
@@ -250,8 +272,8 @@ def _last_tokens(layout: Layout, which: Sequence[int], leaves: Sequence[Sequence
     return last
 
 
-def _decode(backbone: Backbone, state: Decode, sampler: _Sampler, logits: Tensor, position: Tensor, max_new_tokens: int) -> tuple[Tensor, Tensor]:
-    """Step all completions; tokens (N, L) padded with -1, log-probabilities (N, L)."""
+def _decode(backbone: Backbone, state: Decode, sampler: _Sampler, logits: Tensor, position: Tensor, max_new_tokens: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Steps all completions; after each step, tokens (N, L) padded with -1 and log-probabilities (N, L): the same two tensors, filled further."""
     adapter, total = backbone.adapter, len(logits)
     table, head = adapter.decoder.get_input_embeddings(), adapter.model.get_output_embeddings()
     tokens = torch.full((total, max_new_tokens), -1, device=logits.device)
@@ -262,6 +284,7 @@ def _decode(backbone: Backbone, state: Decode, sampler: _Sampler, logits: Tensor
         alive = state.alive
         tokens[who[alive], step], logps[who[alive], step] = drawn[alive], drawn_logps[alive]
         state.alive = alive & ~torch.isin(drawn, sampler.stops)
+        yield tokens, logps
         if step + 1 == max_new_tokens or not state.alive.any():
             break
         kept = state.compact()
@@ -272,7 +295,6 @@ def _decode(backbone: Backbone, state: Decode, sampler: _Sampler, logits: Tensor
         for layer in adapter.decoder.layers:
             hidden = layer(hidden, attention_mask=None, position_embeddings=rotary, tree=state)
         logits = head(adapter.decoder.norm(hidden)[:, 0])
-    return tokens, logps
 
 
 def _collect(
