@@ -6,6 +6,7 @@ the same, bit for bit, as those of a full decode; only the work differs.
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from videoperceiver.types import Clip
 from videoperceiver.video.picture import SizePx
 from videoperceiver.video.select import check_request, select
 from videoperceiver.video.source import Source, exists_as_folder, name_of, reading
-from videoperceiver.video.track import FolderTrack, VideoInfo, open_track, read_info
+from videoperceiver.video.track import FolderTrack, Track, VideoInfo, open_track, read_info
 
-__all__ = ["MAX_FRAMES", "VideoInfo", "frame_times", "iter_frames", "probe", "read_clip"]
+__all__ = ["MAX_FRAMES", "Reader", "VideoInfo", "frame_times", "iter_frames", "opened", "probe", "read_clip"]
 
 MAX_FRAMES = 20_000
 """Most frames one clip may hold unless the caller says otherwise (11 minutes at 30 fps); longer videos are for `iter_frames`."""
@@ -50,6 +51,56 @@ def frame_times(source: Source, *, frame_fps: float | None = None) -> np.ndarray
     name = name_of(source)
     with reading(name), open_track(source, frame_fps=frame_fps, num_threads=1) as track:
         return track.times_s
+
+
+class Reader:
+    """An open source whose pictures are indexed once, for many clips of it; of one thread at a time."""
+
+    def __init__(self, track: Track):
+        self._track = track
+
+    def clip(
+        self,
+        *,
+        fps: float | None = None,
+        num_frames: int | None = None,
+        t_s: Sequence[float] | np.ndarray | None = None,
+        span: tuple[float, float] | None = None,
+        size_px: SizePx = None,
+        max_frames: int = MAX_FRAMES,
+    ) -> Clip:
+        """Frames of it; arguments and errors as those of `read_clip`."""
+        check_request(fps, num_frames, t_s, span)
+        track, name = self._track, self._track.name
+        with reading(name):
+            idx = select(track.times_s, name=name, fps=fps, num_frames=num_frames, t_s=t_s, span=span)
+            if len(idx) > max_frames:
+                raise BudgetError(f"{len(idx)} frames asked for; expected at most max_frames={max_frames}. Ask for fewer, or use iter_frames", path=name)
+            frames, times_s = _collect(track.frames(idx, size_px), len(idx))
+            if t_s is not None and len(times_s) < len(idx):
+                raise VideoReadError(f"{len(idx) - len(times_s)} of the {len(idx)} frames asked for by time do not decode", path=name)
+        return Clip(frames, times_s, name, track.assumed)
+
+
+@contextmanager
+def opened(source: Source, *, frame_fps: float | None = None, num_threads: int = 0) -> Iterator[Reader]:
+    """Opens a source for several clips.
+
+    Args:
+        source: path of a file or of a folder of images, or a file's bytes.
+        frame_fps: images a second, for a folder of images.
+        num_threads: decoder threads, 0: as many as the machine has cores.
+
+    Raises:
+        VideoReadError: it cannot be opened as a video.
+    """
+    stack = ExitStack()
+    with reading(name_of(source)):
+        track = stack.enter_context(open_track(source, frame_fps=frame_fps, num_threads=num_threads))
+    try:
+        yield Reader(track)
+    finally:
+        stack.close()  # without the error of the block, if any: it is the block's, and not one of reading
 
 
 def read_clip(
@@ -88,15 +139,8 @@ def read_clip(
         ValueError: more than one of fps, num_frames and t_s, or one of them is out of range.
     """
     check_request(fps, num_frames, t_s, span)
-    name = name_of(source)
-    with reading(name), open_track(source, frame_fps=frame_fps, num_threads=num_threads) as track:
-        idx = select(track.times_s, name=name, fps=fps, num_frames=num_frames, t_s=t_s, span=span)
-        if len(idx) > max_frames:
-            raise BudgetError(f"{len(idx)} frames asked for; expected at most max_frames={max_frames}. Ask for fewer, or use iter_frames", path=name)
-        frames, times_s = _collect(track.frames(idx, size_px), len(idx))
-        if t_s is not None and len(times_s) < len(idx):
-            raise VideoReadError(f"{len(idx) - len(times_s)} of the {len(idx)} frames asked for by time do not decode", path=name)
-    return Clip(frames, times_s, name, track.assumed)
+    with opened(source, frame_fps=frame_fps, num_threads=num_threads) as reader:
+        return reader.clip(fps=fps, num_frames=num_frames, t_s=t_s, span=span, size_px=size_px, max_frames=max_frames)
 
 
 def _collect(pairs: Iterator[tuple[np.ndarray, float]], count: int) -> tuple[np.ndarray, np.ndarray]:
