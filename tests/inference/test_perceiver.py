@@ -1,5 +1,7 @@
 """Ask, describe, find on drawn videos: the frames chosen, the evidence, the plain path behind each number."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,6 @@ from videoperceiver.lab.tasks import VOCABULARY
 from videoperceiver.models.build import TreeBuilder
 from videoperceiver.models.generate import generate
 from videoperceiver.scoring.relevance import load_relevance
-from videoperceiver.types import Clip
 from videoperceiver.video.degrade import apply
 from videoperceiver.video.read import read_clip
 
@@ -173,6 +174,76 @@ def test_frames_too_large_for_memory_are_shrunk_while_read(perceiver, clip_file,
     monkeypatch.setattr("videoperceiver.inference.perceiver._READ_BYTES", 3 * 16 * 16 * 16)
     path = clip_file(video(8, {}), 4)
     assert perceiver._side(path, None) == 16
-    clip, _ = perceiver._look(path, ["what ?"], None)
-    assert isinstance(clip, Clip)
-    assert clip.frames.shape[1:3] == (16, 16)
+    [answer] = perceiver.ask(path, QUESTIONS[0], explain=True)
+    assert answer.evidence.clip.frames.shape[1:3] == (16, 16)
+
+
+def test_a_stream_ends_in_the_answers_of_ask(perceiver, clip_file):
+    path = clip_file(video(16, {6: 250, 7: 250}), 4)
+    *parts, last = perceiver.stream(path, QUESTIONS, explain=True)
+    told = perceiver.ask(path, QUESTIONS, explain=True)
+    assert [a.text for a in last.answers] == [a.text for a in told]
+    assert [a.evidence.logp for a in last.answers] == [a.evidence.logp for a in told]
+    assert 1 < len(parts) <= 5  # one a token
+    for before, after in pairwise(parts):
+        assert all(late.startswith(early) for early, late in zip(before.texts + before.texts_degraded, after.texts + after.texts_degraded, strict=True))
+    assert last.texts_degraded == tuple(a.evidence.answer for a in told)
+    assert not any(part.answers for part in parts)
+
+
+def test_a_long_video_says_how_far_it_was_looked_over(perceiver, clip_file):
+    parts = list(perceiver.stream(clip_file(video(240, {150: 250}), 4), QUESTIONS[0]))
+    seen_s = [part.seen_s for part in parts if not part.texts]
+    assert len(seen_s) == 5
+    assert seen_s == sorted(seen_s)
+    assert seen_s[-1] > 55
+
+
+@pytest.mark.parametrize("way", ["stream", "describe"])
+def test_closing_a_stream_stops_the_work(perceiver, clip_file, way):
+    """The count of what the last block computed stays where it was."""
+    path, calls = clip_file(video(16, {6: 250}), 4), []
+    counted = perceiver.backbone.adapter.decoder.layers[-1].register_forward_hook(lambda *_: calls.append(1))
+    try:
+        parts = perceiver.stream(path, QUESTIONS[0]) if way == "stream" else perceiver.describe(path, prompt="describe the video .", partial=True)
+        next(parts)
+        begun = len(calls)
+        parts.close()
+        assert len(calls) == begun
+        whole = list(perceiver.stream(path, QUESTIONS[0]) if way == "stream" else perceiver.describe(path, prompt="describe the video .", partial=True))
+        assert len(calls) - begun > begun
+        assert len(whole) > 2
+    finally:
+        counted.remove()
+    assert not perceiver.backbone.training
+
+
+def test_a_description_in_the_making_grows_to_the_whole(perceiver, clip_file):
+    path = clip_file(video(16, {3: 250}), 4)
+    *parts, last = perceiver.describe(path, prompt="describe the video .", partial=True)
+    assert [last] == list(perceiver.describe(path, prompt="describe the video ."))
+    assert parts
+    assert not any(part.complete for part in parts)
+    assert all(last.text.startswith(part.text) for part in parts)
+
+
+def test_early_rankings_are_short_and_the_last_has_all(clip_file):
+    finder = VideoPerceiver(None, relevance="motion", keywords=lambda texts: [()] * len(texts))
+    path = clip_file(video(400, {f: 250 for k in range(8) for f in (40 * k + 20, 40 * k + 21)}), 4)
+    *early, last = finder.find(path, "a flash", top=5)
+    assert max(len(found.moments) for found in early) <= 2
+    assert len(last.moments) == 5
+    for moment in last.moments:
+        assert moment.num_frames <= 66  # at most eight seconds at eight a second
+        assert moment.thumbnail.base is None  # a picture, not the clip it was cut from
+
+
+def test_a_close_look_keeps_edges_that_lie_beyond_it(clip_file):
+    """Noise that grows and fades over 20 s is half as strong 5 s before and after its peak; only 4 s on both sides are read closely."""
+    rng, strength = np.random.default_rng(1), 1 - np.abs(np.arange(160) / 4 - 20) / 10
+    still = np.stack([(120 + rng.uniform(-100, 100, (32, 32, 3)) * max(0, s)).astype(np.uint8) for s in strength])
+    finder = VideoPerceiver(None, relevance="motion", keywords=lambda texts: [()] * len(texts))
+    *_, found = finder.find(clip_file(still, 4), "moves", top=1)
+    [moment] = found.moments
+    assert moment.num_frames <= 34
+    assert (moment.start_s, moment.end_s) == pytest.approx((15, 25), abs=1)

@@ -1,6 +1,7 @@
 """Commands for people with a video and a question: ask, describe, find."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,12 +37,17 @@ def ask(
     from videoperceiver.inference.present import answer_lines, answer_page, answer_record
 
     perceiver = _load(video, model, relevance, fps, max_frames)
-    answers = perceiver.ask(video, questions, explain=explain or html is not None)
+    live = sys.stdout.isatty() and len(questions) == 1 and not as_json
+    said = _Live()
+    for now in perceiver.stream(video, questions, explain=explain or html is not None):
+        if live and now.texts:
+            said.show(now.texts[0])
+    answers = list(now.answers)
     if html is not None:
         with writing(html):
             html.write_text(answer_page(answers), encoding="utf-8")
     for answer in answers:
-        typer.echo(json.dumps(answer_record(answer)) if as_json else "\n".join(answer_lines(answer)))
+        typer.echo(json.dumps(answer_record(answer)) if as_json else said.rest("\n".join(answer_lines(answer))))
     if not as_json:
         typer.echo(f"({answers[0].looked})" + (f"\npage {html}" if html else ""))
 
@@ -96,6 +102,28 @@ def find(
             html.write_text(found_page(found, event, title=video.name), encoding="utf-8")
         if not as_json:
             typer.echo(f"page {html}")
+
+
+class _Live:
+    """An answer on a terminal while it is being said."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Adds what is new of the text so far."""
+        from videoperceiver.pages.words import clean
+
+        new = self.rest(clean(text))
+        typer.echo(new, nl=False)
+        self._shown += new
+
+    def rest(self, text: str) -> str:
+        """What of a text is not shown yet; all of it, on a new line, where a tokenizer took back what it had said."""
+        if text.startswith(self._shown):
+            return text[len(self._shown) :]
+        self._shown = ""
+        return f"\n{text}"
 
 
 def _load(video: Path, model: str | None, relevance: str, fps: float, max_frames: int) -> "VideoPerceiver":

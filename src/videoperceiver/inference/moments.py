@@ -7,12 +7,13 @@ from scipy.signal import find_peaks, peak_widths
 
 from videoperceiver.inference.survey import Survey
 from videoperceiver.scoring.relevance import RelevanceScorer
-from videoperceiver.video.read import read_clip
-from videoperceiver.video.source import Source
+from videoperceiver.video.read import Reader
 
 DENSE_FPS = 8.0
 MARGIN_S = 1.0
 """Read beside a coarse moment, on both sides: the coarse rate may have missed its edges by as much."""
+_CLOSE_S = 8.0
+"""Most that is read around a peak: edges farther away are known well enough from the coarse look."""
 _LONGEST_S = 20.0
 """Of a moment: what stays relevant for longer is a scene, and its peak is what is shown."""
 _WIDTH_AT = 0.5
@@ -52,9 +53,12 @@ class Moment:
     thumbnail: np.ndarray
     num_frames: int
 
-    def at_relevance(self, relevance: float) -> "Moment":
-        """The same moment once more of the video is known: relevance is relative to the best seen."""
-        return replace(self, score=relevance, relevance=relevance)
+    def known_by(self, coarse: Candidate) -> "Moment":
+        """The same moment once more of the video is known: relevance is relative to the best seen, and far edges are those of the coarse look."""
+        start_s, end_s = close_span(coarse)
+        whole = start_s <= coarse.start_s and end_s >= coarse.end_s
+        edges = {} if whole else {"start_s": coarse.start_s, "end_s": coarse.end_s}
+        return replace(self, score=coarse.score, relevance=coarse.score, **edges)
 
     def verified(self, probability: float) -> "Moment":
         """The same moment after a model looked at it."""
@@ -82,12 +86,18 @@ def candidates(found: Survey, limit: int) -> list[Candidate]:
     return made
 
 
-def look_closely(source: Source, coarse: Candidate, keywords: tuple[str, ...], scorer: RelevanceScorer, *, frame_fps: float | None = None) -> Moment:
+def close_span(coarse: Candidate) -> tuple[float, float]:
+    """What is read closely of a candidate: all of it with a margin, or `_CLOSE_S` around its peak; in steps of the coarse look."""
+    start_s = max(0.0, coarse.start_s - MARGIN_S, coarse.peak_s - _CLOSE_S / 2)
+    end_s = min(coarse.end_s + MARGIN_S, coarse.peak_s + _CLOSE_S / 2)
+    return np.floor(2 * start_s) / 2, np.ceil(2 * end_s) / 2
+
+
+def look_closely(video: Reader, coarse: Candidate, keywords: tuple[str, ...], scorer: RelevanceScorer) -> Moment:
     """Dense frames around a candidate: sharper edges, the peak's own frame."""
-    span = (max(0.0, coarse.start_s - MARGIN_S), coarse.end_s + MARGIN_S)
-    clip = read_clip(source, fps=DENSE_FPS, span=span, size_px=scorer.size_px, frame_fps=frame_fps)
+    clip = video.clip(fps=DENSE_FPS, span=close_span(coarse), size_px=scorer.size_px)
     dense = Survey(clip.t_s, scorer(clip.frames, keywords, clip.t_s), True)
     inside = [c for c in candidates(dense, len(clip)) if coarse.start_s - MARGIN_S / 2 <= c.peak_s <= coarse.end_s + MARGIN_S / 2]
     best = max(inside, key=lambda c: c.score, default=coarse)
-    thumbnail = clip.frames[int(np.abs(clip.t_s - best.peak_s).argmin())]
+    thumbnail = clip.frames[int(np.abs(clip.t_s - best.peak_s).argmin())].copy()
     return Moment(best.start_s, best.end_s, best.peak_s, coarse.score, coarse.score, None, thumbnail, len(clip))

@@ -1,6 +1,6 @@
 """`VideoPerceiver`: a model and a relevance backend that answer, describe and find; what the commands and the web page call."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,19 +10,21 @@ import torch
 from videoperceiver.data.locate import locate
 from videoperceiver.errors import ConfigError, SampleError
 from videoperceiver.inference.look import Looked, choose_times
-from videoperceiver.inference.moments import Moment, candidates, look_closely
+from videoperceiver.inference.moments import Moment, candidates, close_span, look_closely
 from videoperceiver.inference.survey import Survey, survey
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.build import TreeBuilder
-from videoperceiver.models.generate import Completion, generate
+from videoperceiver.models.generate import Completion, stream
 from videoperceiver.scoring.keywords import KeywordExtractor, load_keywords
 from videoperceiver.scoring.relevance import RelevanceScorer, load_relevance
 from videoperceiver.stages import CAPTION_PROMPT
 from videoperceiver.types import Clip, Degradation
-from videoperceiver.video.read import probe, read_clip
+from videoperceiver.video.read import Reader, opened, probe, read_clip
 from videoperceiver.video.source import Source, name_of
 
 COARSE_FPS = 2.0
+EARLY_MOMENTS = 2
+"""Of a ranking before the video's end: each costs a close look, and most will be overtaken."""
 FIND_PROMPT = "Does this happen in the video: {event}? Answer yes or no."
 YES_NO = ("yes", "no")
 _READ_BYTES = 2**29
@@ -64,14 +66,32 @@ class Answer:
     evidence: Evidence | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Said:
+    """Answers in the making.
+
+    Attributes:
+        seen_s: up to where a long video was looked over so far, source seconds; 0 where it is short enough to be seen whole.
+        texts: of each question, what is said so far.
+        texts_degraded: the same on V', where there is one.
+        answers: the finished answers, in the last item alone.
+    """
+
+    seen_s: float
+    texts: tuple[str, ...] = ()
+    texts_degraded: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
+
+
 @dataclass(frozen=True)
 class Description:
-    """What happens between two moments, source seconds."""
+    """What happens between two moments, source seconds; `complete` is False while it is still being said."""
 
     start_s: float
     end_s: float
     text: str
     num_frames: int
+    complete: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +156,7 @@ class VideoPerceiver:
             return made
         device = "cuda" if torch.cuda.is_available() else "cpu"
         backbone = Backbone.load(model, dtype=dtype or ("bfloat16" if device == "cuda" else "float32"), video_times="clip")
-        made._backbone = backbone.requires_grad_(False).to(device)
+        made._backbone = backbone.requires_grad_(False).eval().to(device)
         return made
 
     @property
@@ -183,37 +203,62 @@ class VideoPerceiver:
             VideoReadError: the video cannot be read.
             SampleError: a question is empty.
         """
+        *_, last = self.stream(source, questions, explain=explain, frame_fps=frame_fps)
+        return list(last.answers)
+
+    def stream(self, source: Source, questions: str | Sequence[str], *, explain: bool = False, frame_fps: float | None = None) -> Iterator[Said]:
+        """As `ask`, token by token; closing the iterator stops the work.
+
+        Yields:
+            What is said so far: first while a long video is looked over, then after each token; the last holds the answers of `ask`.
+        """
         asked = [questions] if isinstance(questions, str) else list(questions)
         if not asked or not all(text.strip() for text in asked):
             raise SampleError("got an empty question; expected words", path=name_of(source))
-        clip, looked = self._look(source, asked, frame_fps)
+        backbone = self.backbone  # without one there is nothing to look for
+        clip, looked = yield from self._look(source, asked, frame_fps)
         evidence = self._locate(clip, asked) if explain else None
         degraded_idx = evidence.degradation.source_idx if evidence and evidence.degradation else None
-        builder = TreeBuilder(self.backbone, clip, degraded_idx=degraded_idx, sample_id=clip.source)
+        builder = TreeBuilder(backbone, clip, degraded_idx=degraded_idx, sample_id=clip.source)
         videos = [builder.video()] + ([builder.degraded()] if degraded_idx is not None else [])
         leaves = [[builder.question(video, text) for text in asked] for video in videos]
-        drawn = self._generate(builder, [leaf for row in leaves for leaf in row])
+        drawn: list[Completion] = []
+        for drawn in stream(backbone, builder.tree(), [leaf for row in leaves for leaf in row], max_new_tokens=self.max_new_tokens):
+            texts = tuple(c.text if c.finished else c.text.rstrip("\ufffd") for c in drawn)  # a character may take several tokens
+            yield Said(looked.length_s, texts[: len(asked)], texts[len(asked) :])
         full, degraded = drawn[: len(asked)], drawn[len(asked) :]
         shown: list[Evidence | None] = [evidence] * len(asked)
         if evidence and degraded:
             logps = self._logps(builder, [(leaf, full[i].token_ids) for row in leaves for i, leaf in enumerate(row)])
             shown = [self._compared(evidence, full[i], degraded[i], logps[i], logps[len(asked) + i]) for i in range(len(asked))]
-        return [Answer(text, c.text, c.finished, looked, e) for text, c, e in zip(asked, full, shown, strict=True)]
+        answers = tuple(Answer(text, c.text, c.finished, looked, e) for text, c, e in zip(asked, full, shown, strict=True))
+        yield Said(looked.length_s, tuple(c.text for c in full), tuple(c.text for c in degraded), answers)
 
-    def describe(self, source: Source, *, prompt: str = CAPTION_PROMPT, frame_fps: float | None = None) -> Iterator[Description]:
+    def describe(self, source: Source, *, prompt: str = CAPTION_PROMPT, partial: bool = False, frame_fps: float | None = None) -> Iterator[Description]:
         """Describes a video in stretches of at most `max_frames` frames, as they are done.
+
+        Args:
+            source: a file, a folder of images, or a file's bytes.
+            prompt: what the model is asked for each stretch.
+            partial: also yield each stretch after every token of it, not `complete`.
+            frame_fps: images a second, for a folder.
 
         Raises:
             VideoReadError: the video cannot be read.
         """
         stretch_s = self.max_frames / self.fps
-        length_s = self._length_s(source, frame_fps)
-        for k in range(max(1, int(np.ceil(length_s / stretch_s - 1e-6)))):
-            span = (k * stretch_s, min((k + 1) * stretch_s, length_s) - 1e-3)
-            clip = read_clip(source, fps=self.fps, span=span, size_px=self._side(source, frame_fps), frame_fps=frame_fps)
-            builder = TreeBuilder(self.backbone, clip, sample_id=clip.source)
-            [completion] = self._generate(builder, [builder.question(builder.video(), prompt)])
-            yield Description(span[0], span[1], completion.text, len(clip))
+        length_s, side, backbone = self._length_s(source, frame_fps), self._side(source, frame_fps), self.backbone
+        with opened(source, frame_fps=frame_fps) as video:
+            for k in range(max(1, int(np.ceil(length_s / stretch_s - 1e-6)))):
+                start_s, end_s = k * stretch_s, min((k + 1) * stretch_s, length_s) - 1e-3
+                clip = video.clip(fps=self.fps, span=(start_s, end_s), size_px=side)
+                builder = TreeBuilder(backbone, clip, sample_id=clip.source)
+                question, text = builder.question(builder.video(), prompt), ""
+                for [completion] in stream(backbone, builder.tree(), [question], max_new_tokens=self.max_new_tokens):
+                    text = completion.text
+                    if partial:
+                        yield Description(start_s, end_s, text.rstrip("\ufffd"), len(clip), complete=False)
+                yield Description(start_s, end_s, text, len(clip))
 
     def find(self, source: Source, event: str, *, top: int = 5, frame_fps: float | None = None) -> Iterator[Found]:
         """Where an event is: coarse relevance over the whole video, dense frames around the best moments, then the model on those.
@@ -225,7 +270,7 @@ class VideoPerceiver:
             frame_fps: images a second, for a folder.
 
         Yields:
-            Rankings: provisional ones while the video is read (by relevance), the complete one last (by the model where there is one).
+            Rankings: provisional ones of the best two moments while the video is read (by relevance), the complete one last (by the model where there is one).
 
         Raises:
             VideoReadError: the video cannot be read.
@@ -234,24 +279,27 @@ class VideoPerceiver:
         phrases = self.keywords([event]) or ((event.strip(),) if event.strip() else ())
         if not phrases:
             raise SampleError("got an empty event; expected words, such as 'a door slams'", path=name_of(source))
-        close: dict[float, Moment] = {}
-        for found in survey(source, phrases, self.scorer, fps=COARSE_FPS, frame_fps=frame_fps):
-            moments = []
-            for coarse in candidates(found, top):
-                moment = close.get(coarse.peak_s) or look_closely(source, coarse, phrases, self.scorer, frame_fps=frame_fps)
-                close[coarse.peak_s] = moment
-                moments.append(moment.at_relevance(coarse.score))
-            if found.complete and self._backbone is not None:
-                moments = [moment.verified(self._probability(source, moment, event, top, frame_fps)) for moment in moments]
-            yield Found(sorted(moments, key=lambda m: -m.score), found)
+        close: dict[tuple[float, float, float], Moment] = {}
+        side = self._side(source, frame_fps)
+        with opened(source, frame_fps=frame_fps) as video:
+            for found in survey(source, phrases, self.scorer, fps=COARSE_FPS, frame_fps=frame_fps):
+                moments = []
+                for coarse in candidates(found, top if found.complete else min(top, EARLY_MOMENTS)):
+                    place = coarse.peak_s, *close_span(coarse)
+                    close[place] = close.get(place) or look_closely(video, coarse, phrases, self.scorer)
+                    moments.append(close[place].known_by(coarse))
+                if found.complete and self._backbone is not None:
+                    moments = [moment.verified(self._probability(video, moment, event, top, side)) for moment in moments]
+                yield Found(sorted(moments, key=lambda m: -m.score), found)
 
-    def _look(self, source: Source, questions: Sequence[str], frame_fps: float | None) -> tuple[Clip, Looked]:
-        """The frames the model sees."""
+    def _look(self, source: Source, questions: Sequence[str], frame_fps: float | None) -> Generator[Said, None, tuple[Clip, Looked]]:
+        """The frames the model sees; on the way, how far a long video was looked over."""
         length_s, side = self._length_s(source, frame_fps), self._side(source, frame_fps)
         if length_s * self.fps <= self.max_frames:
             clip = read_clip(source, fps=self.fps, size_px=side, frame_fps=frame_fps, max_frames=self.max_frames + 1)
             return clip, Looked(clip.t_s, length_s, focused=False)
-        found = _last(survey(source, self.keywords(questions), self.scorer, fps=COARSE_FPS, frame_fps=frame_fps))
+        for found in survey(source, self.keywords(questions), self.scorer, fps=COARSE_FPS, frame_fps=frame_fps):
+            yield Said(float(found.t_s[-1]))
         times_s = choose_times(found, fps=self.fps, max_frames=self.max_frames)
         clip = read_clip(source, t_s=times_s, size_px=side, frame_fps=frame_fps)
         return clip, Looked(clip.t_s, length_s, focused=True)
@@ -281,11 +329,6 @@ class VideoPerceiver:
         changed = full.text.strip().casefold() != degraded.text.strip().casefold()
         return Evidence(evidence.clip, evidence.scores, evidence.keyframes_idx, evidence.degradation, degraded.text, changed, logp, logp_degraded)
 
-    def _generate(self, builder: TreeBuilder, leaves: Sequence[int]) -> list[Completion]:
-        """Greedy completions of the leaves."""
-        [drawn] = generate(self.backbone, [builder.tree()], [leaves], num_generations=1, max_new_tokens=self.max_new_tokens, temperature=0.0, seed=0)
-        return [completion for [completion] in drawn]
-
     def _logps(self, builder: TreeBuilder, answers: Sequence[tuple[int, "str | np.ndarray"]]) -> list[float]:
         """Log-probability of each answer after its question, from one forward."""
         nodes = [builder.answer(leaf, answer) for leaf, answer in answers]
@@ -293,19 +336,13 @@ class VideoPerceiver:
             output = self.backbone([builder.tree()])
         return [output.logps[output.node[:, 1] == node].sum().item() for node in nodes]
 
-    def _probability(self, source: Source, moment: Moment, event: str, top: int, frame_fps: float | None) -> float:
+    def _probability(self, video: Reader, moment: Moment, event: str, top: int, side: int | None) -> float:
         """pi(yes) / (pi(yes) + pi(no)) on at most max_frames / top frames of the moment and a second around it."""
         start_s, end_s = max(0.0, moment.start_s - 1), moment.end_s + 1
         num_frames = max(4, self.max_frames // top // 2 * 2)
         fps = min(self.fps, num_frames / (end_s - start_s))
-        clip = read_clip(source, fps=fps, span=(start_s, end_s), size_px=self._side(source, frame_fps), frame_fps=frame_fps)
+        clip = video.clip(fps=fps, span=(start_s, end_s), size_px=side)
         builder = TreeBuilder(self.backbone, clip, sample_id=clip.source)
         question = builder.question(builder.video(), FIND_PROMPT.format(event=event.strip()))
         yes, no = self._logps(builder, [(question, word) for word in YES_NO])
         return float(1 / (1 + np.exp(no - yes)))
-
-
-def _last(surveys: Iterator[Survey]) -> Survey:
-    """The complete one."""
-    *_, complete = surveys
-    return complete
