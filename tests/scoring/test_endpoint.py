@@ -9,9 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from videoperceiver.errors import ConfigError, EndpointError, MissingExtraError
-from videoperceiver.scoring.endpoint import ChatEndpoint, _retry_after_s
+from videoperceiver.scoring.endpoint import ChatEndpoint, NoAnswerError, _retry_after_s
 from videoperceiver.scoring.keywords import load_keywords
 from videoperceiver.scoring.keywords_llm import SCHEMA, phrases_of
+from videoperceiver.scoring.pacing import Pace
 
 KEY = "sk-test-0123456789"
 ASKED = [{"role": "user", "content": "A man kicks the ball."}]
@@ -67,6 +68,34 @@ def truncated(handler, body):
     handler.close_connection = True
 
 
+def drip(handler, body):
+    """Valid so far, and never complete; each piece in time."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    try:
+        for _ in range(40):
+            handler.wfile.write(b" ")
+            handler.wfile.flush()
+            time.sleep(0.05)
+    except OSError:
+        pass
+    handler.close_connection = True
+
+
+def flood(handler, body):
+    """More bytes than any answer has, for as long as they are taken."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(2**40))
+    handler.end_headers()
+    try:
+        for _ in range(100):
+            handler.wfile.write(b" " * 2**20)
+    except OSError:
+        pass
+    handler.close_connection = True
+
+
 def hang(handler, body):
     time.sleep(1.0)
     handler.close_connection = True
@@ -115,6 +144,9 @@ def test_a_good_answer(server):
         answer('{"words": []}'),
         answer('{"phrases": ["ki', finish="length"),
         answer(None),
+        answer("[" * 100_000),
+        answer('{"phrases": [NaN]}'),
+        answer(raw="{" * 3 + '"a":' * 3),
         truncated,
     ],
 )
@@ -157,6 +189,148 @@ def test_a_refusal_is_not_retried(server):
         ask(client(server))
     assert len(server.requests) == 1
     assert KEY not in str(caught.value)
+
+
+def test_an_answer_that_never_ends_is_left(server):
+    server.replies = [drip, answer()]
+    began = time.monotonic()
+    assert ask(client(server, timeout_s=0.3)) == ("kicks the ball",)
+    assert time.monotonic() - began < 2
+
+
+def test_a_flood_is_not_taken_in(server):
+    server.replies = [flood, flood, answer()]
+    assert ask(client(server)) == ("kicks the ball",)
+    server.replies = [flood]
+    with pytest.raises(NoAnswerError, match="more than 16,777,216 bytes"):
+        ask(client(server, max_retries=0))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        answer("I'm sorry, but I can't help with that."),
+        answer(PHRASES, finish="content_filter"),
+        answer(raw=json.dumps({"choices": [{"message": {"content": None, "refusal": "I will not."}, "finish_reason": "stop"}]})),
+    ],
+)
+def test_a_model_that_refuses_is_not_asked_again(server, refusal):
+    server.replies = [refusal]
+    with pytest.raises(NoAnswerError, match="refuses"):
+        ask(client(server))
+    assert len(server.requests) == 1
+
+
+def test_a_spent_account_stops_at_once(server):
+    server.replies = [answer(status=429, raw='{"error": {"code": "insufficient_quota"}}')]
+    with pytest.raises(EndpointError, match="no quota left") as caught:
+        ask(client(server))
+    assert not isinstance(caught.value, NoAnswerError)
+    assert len(server.requests) == 1
+
+
+def test_what_is_wrong_with_one_request_is_told_from_what_is_wrong_with_all(server):
+    server.replies = [answer(status=400, raw="unknown model")]
+    with pytest.raises(EndpointError, match="got status 400") as caught:
+        ask(client(server))
+    assert not isinstance(caught.value, NoAnswerError)
+    server.replies = [answer(), answer(status=400, raw="context length exceeded"), answer()]
+    endpoint = client(server)
+    ask(endpoint)
+    with pytest.raises(NoAnswerError, match=r"while others are answered.*context length exceeded"):
+        ask(endpoint)
+    assert ask(endpoint) == ("kicks the ball",)
+
+
+def test_a_server_that_is_not_there_concerns_every_request():
+    with pytest.raises(EndpointError, match="Nothing answers at this address") as caught:
+        ask(ChatEndpoint(base_url="http://127.0.0.1:9/v1", model="m", backoff_s=0.01, max_retries=0))
+    assert not isinstance(caught.value, NoAnswerError)
+
+
+def test_what_a_server_counts_is_believed_only_where_it_can_be(server):
+    def counted(usage):
+        server.replies = [answer(raw=json.dumps({"choices": [{"message": {"content": PHRASES}, "finish_reason": "stop"}], "usage": usage}))]
+        endpoint = client(server)
+        ask(endpoint)
+        return endpoint.ledger.prompt_tokens, endpoint.ledger.answer_tokens
+
+    assert counted({"prompt_tokens": 70, "completion_tokens": 5}) == (70, 5)
+    estimated = counted(None)
+    assert 50 < sum(estimated) < 500
+    for usage in ({"prompt_tokens": -70, "completion_tokens": 5}, {"prompt_tokens": True, "completion_tokens": 5}, {"total_tokens": 1e99}, "many", []):
+        assert 50 < sum(counted(usage)) < 500
+
+
+def test_a_picture_is_not_counted_by_its_bytes(server):
+    server.replies = [answer(tokens=None)]
+    endpoint = client(server)
+    picture = {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + "A" * 300_000}}
+    endpoint.ask([{"role": "user", "content": [{"type": "text", "text": "What?"}, picture]}], SCHEMA, phrases_of)
+    assert 1_000 < endpoint.tokens_spent < 1_500
+
+
+def test_a_try_after_an_unusable_answer_may_be_drawn_otherwise(server):
+    server.replies = [answer("plain words"), answer(status=500, raw=""), answer()]
+    ask(client(server, retry_temperature=0.5))
+    assert [(request["temperature"], request.get("seed")) for request in server.requests] == [(0, None), (0.5, 1), (0.5, 1)]
+
+
+def test_enough_of_one_is_enough_for_all(server):
+    server.replies = [answer(status=429, raw="", headers=[("Retry-After", "0.4")]), answer()]
+    endpoint = client(server, num_parallel=1)
+    began = time.monotonic()
+    ask(endpoint)
+    assert 0.4 <= time.monotonic() - began < 2
+    assert endpoint._pace._paused_until >= began + 0.4
+
+
+def test_requests_keep_to_a_rate(server):
+    server.replies = [answer()]
+    endpoint = client(server, pace=Pace(requests_per_minute=600))
+    began = time.monotonic()
+    assert len(list(endpoint.ask_many([ASKED] * 5, SCHEMA, phrases_of))) == 5
+    assert time.monotonic() - began >= 0.4
+
+
+def test_each_keeps_order_and_does_not_run_away(server):
+    taken, most = [], []
+    endpoint = client(server, num_parallel=3)
+
+    def items():
+        for i in range(10):
+            taken.append(i)
+            yield i
+
+    def work(i):
+        time.sleep(0.01 * (i % 3))
+        return -i
+
+    results = []
+    for result in endpoint.each(work, items()):
+        most.append(len(taken) - len(results))
+        results.append(result)
+    assert results == [-i for i in range(10)]
+    assert max(most) <= 3
+
+
+def test_what_waits_for_its_next_try_gives_up_when_the_run_stops(server):
+    server.replies = [answer(status=401, raw="bad key"), answer(status=503, raw="", headers=[("Retry-After", "60")])]
+    endpoint = client(server, num_parallel=2)
+    began = time.monotonic()
+    with pytest.raises(EndpointError):
+        list(endpoint.ask_many([ASKED, [{"role": "user", "content": "other"}]], SCHEMA, phrases_of))
+    assert time.monotonic() - began < 10
+
+
+def test_a_kept_answer_that_no_longer_fits_is_asked_for_again(server, tmp_path):
+    server.replies = [answer('{"words": ["old"]}'), answer()]
+    client(server, cache_folder=tmp_path).ask(ASKED, SCHEMA, lambda found: found["words"])
+    endpoint = client(server, cache_folder=tmp_path)
+    assert ask(endpoint) == ("kicks the ball",)
+    assert (endpoint.cache_hits, len(server.requests)) == (0, 2)
+    assert ask(endpoint) == ("kicks the ball",)
+    assert (endpoint.cache_hits, len(server.requests)) == (1, 2)
 
 
 def test_a_redirect_does_not_take_the_key_elsewhere(server):
@@ -237,6 +411,8 @@ def test_missing_extra(monkeypatch):
         ChatEndpoint(base_url="http://127.0.0.1:9/v1", model="m")
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("2", 2.0), ("0.5", 0.5), ("-3", 0.0), ("", None), ("Wed, 21 Oct 2015 07:28:00 GMT", None)])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("2", 2.0), ("0.5", 0.5), ("-3", 0.0), ("", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("soon", None), ("nan", 0.0)]
+)
 def test_retry_after(header, seconds):
     assert _retry_after_s(header) == seconds

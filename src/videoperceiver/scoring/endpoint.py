@@ -9,27 +9,37 @@ import json
 import logging
 import os
 import random
+import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from videoperceiver.errors import ConfigError, EndpointError
 from videoperceiver.scoring.answer_cache import AnswerCache
 from videoperceiver.scoring.extras import require
+from videoperceiver.scoring.pacing import Pace
+from videoperceiver.scoring.spending import Ledger
 
 if TYPE_CHECKING:
     import httpx
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Item = TypeVar("Item")
 Messages = Sequence[Mapping[str, Any]]
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_OF_ONE_REQUEST = frozenset({400, 413, 422})
+_UNUSABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _LONGEST_WAIT_S = 60.0
 _SHOWN_CHARS = 300
-_CHARS_A_TOKEN = 3
+_MOST_BYTES = 16 * 2**20
+_CHARS_A_TOKEN, _TOKENS_AN_IMAGE = 3, 1_000
+_REFUSES = re.compile(r"\s*(?:I'm sorry|I am sorry|Sorry|I can(?:'t|not)|I'm (?:unable|not able)|I am (?:unable|not able)|As an AI)\b", re.IGNORECASE)
 
 
 class NoAnswerError(EndpointError):
@@ -37,18 +47,21 @@ class NoAnswerError(EndpointError):
 
 
 class ChatEndpoint:
-    """Asks a chat model for JSON of a given schema; retries, caches and counts what it costs.
+    """Asks a chat model for JSON of a given schema; retries, caches, keeps to rates and budgets, and counts what it costs.
 
     Args:
         base_url: up to and including "/v1"; else OPENAI_BASE_URL.
         model: the server's name of it; else OPENAI_MODEL.
-        timeout_s: for each phase of one request (connect, send, wait for bytes).
+        timeout_s: for each phase of one request (connect, send, wait for bytes), and for receiving the whole answer once it has begun.
         max_retries: further tries after a transient failure or a malformed answer.
         backoff_s: wait before the first retry; doubles with each, with jitter; the server's Retry-After wins, up to a minute.
         max_answer_tokens: limit of one answer.
         token_budget: no request is sent once this many tokens were spent (prompts and answers; estimated where the server does not count).
         cache_folder: answers by request; None = no cache.
-        num_parallel: requests in flight in `ask_many`.
+        num_parallel: requests in flight in `each` and `ask_many`.
+        ledger: counts and caps what is spent, in place of `token_budget`.
+        pace: keeps to the server's rates; None = only to the pauses it asks for.
+        retry_temperature: of tries after an answer that could not be used, which would else be the same again; None = as the first.
 
     Raises:
         ConfigError: no URL or model, or a URL that carries credentials.
@@ -66,6 +79,9 @@ class ChatEndpoint:
         token_budget: int = 10_000_000,
         cache_folder: str | os.PathLike[str] | None = None,
         num_parallel: int = 8,
+        ledger: Ledger | None = None,
+        pace: Pace | None = None,
+        retry_temperature: float | None = None,
     ):
         httpx = require("httpx", extra="text", purpose="a chat endpoint")
         self.base_url = (base_url or os.environ.get("OPENAI_BASE_URL", "")).rstrip("/")
@@ -78,13 +94,22 @@ class ChatEndpoint:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         self._client = httpx.Client(timeout=timeout_s, headers=headers)
         weakref.finalize(self, self._client.close)
-        self._retriable = (httpx.TransportError,)  # timeouts, refused and broken connections, truncated bodies
-        self._max_retries, self._backoff_s = max_retries, backoff_s
-        self._max_answer_tokens, self._token_budget = max_answer_tokens, token_budget
+        self._retriable = (httpx.TransportError, httpx.DecodingError)  # timeouts, refused and broken connections, truncated bodies
+        self._unreachable = (httpx.ConnectError, httpx.ConnectTimeout)
+        self._timeout_s, self._max_retries, self._backoff_s = timeout_s, max_retries, backoff_s
+        self._max_answer_tokens, self._retry_temperature = max_answer_tokens, retry_temperature
         self._cache = AnswerCache(cache_folder)
         self._num_parallel = num_parallel
-        self._lock = threading.Lock()
-        self.tokens_spent = 0
+        self._stopped = threading.Event()
+        self._answered = False
+        self.ledger = ledger or Ledger(token_budget=token_budget)
+        self._pace = pace or Pace()
+        self.cache_hits = 0
+
+    @property
+    def tokens_spent(self) -> int:
+        """Prompts and answers so far."""
+        return self.ledger.tokens
 
     def ask(self, messages: Messages, schema: Mapping[str, Any], parse: Callable[[Any], T]) -> T:
         """One answer.
@@ -95,46 +120,71 @@ class ChatEndpoint:
             parse: turns the decoded JSON into the result; raises ValueError, LookupError, TypeError or AttributeError where it does not fit, which is retried.
 
         Raises:
-            NoAnswerError: no usable answer after all tries.
-            EndpointError: a refusal that a retry cannot mend, or the budget is spent.
+            NoAnswerError: no usable answer after all tries, a model that refuses, or a server that refuses this request after it took others.
+            EndpointError: a failure that concerns every request (address, key, model's name, quota), or the budget is spent.
         """
         payload = self._payload(messages, schema)
         key = hashlib.sha256(json.dumps([self.base_url, payload], sort_keys=True).encode()).hexdigest()
         if (cached := self._cache.get(key)) is not None:
-            return parse(cached)
-        problem, advice_s = "", None
+            try:
+                answer = parse(cached)
+            except _UNUSABLE:
+                logger.info("%s: a kept answer is no longer usable and is asked for again", self.base_url)
+            else:
+                self.cache_hits += 1
+                return answer
+        failure = _Transient("")
         for attempt in range(self._max_retries + 1):
             if attempt:
-                wait_s = self._wait_s(attempt, advice_s)
-                logger.info("%s: %s; try %d of %d in %.1f s", self.base_url, problem, attempt + 1, self._max_retries + 1, wait_s)
-                time.sleep(wait_s)
+                self._wait(attempt, failure)
             self._check_budget()
             try:
                 content = self._content(self._send(payload), payload)
                 answer = parse(content)
             except _Transient as error:
-                problem, advice_s = self._redacted(str(error)), error.retry_after_s
+                failure = error
                 continue
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
-                problem, advice_s = self._redacted(f"an answer that does not fit the schema ({error!r})"), None
+            except _UNUSABLE as error:
+                failure = _Transient(f"an answer that does not fit the schema ({error!r})")
+                if self._retry_temperature is not None:
+                    payload = {**payload, "temperature": self._retry_temperature, "seed": attempt + 1}
                 continue
             self._cache.put(key, content)
             return answer
-        raise NoAnswerError(
-            f"{self.base_url}: gave up on model {self.model!r} after {self._max_retries + 1} tries; the last one got {problem}. "
-            "Check the server, or raise timeout_s, max_retries or max_answer_tokens"
-        )
+        tries = f"gave up on model {self.model!r} after {self._max_retries + 1} tries; the last one got {self._redacted(str(failure))}"
+        if failure.unreachable:
+            raise EndpointError(f"{self.base_url}: {tries}. Nothing answers at this address: start the server or correct the URL, then run again")
+        raise NoAnswerError(f"{self.base_url}: {tries}. Check the server, or raise timeout_s, max_retries or max_answer_tokens")
 
-    def ask_many(self, conversations: Sequence[Messages], schema: Mapping[str, Any], parse: Callable[[Any], T]) -> Iterator[T]:
+    def ask_many(self, conversations: Iterable[Messages], schema: Mapping[str, Any], parse: Callable[[Any], T]) -> Iterator[T]:
         """Answers in order, several requests at a time; raises as `ask` does, at the answer concerned."""
+        return self.each(lambda messages: self.ask(messages, schema, parse), conversations)
+
+    def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
+        """Results of `work` in order, `num_parallel` of them at a time and begun ahead of their use; what one raises is raised at its place."""
+        self._stopped.clear()
+        pending: deque[Any] = deque()
         with ThreadPoolExecutor(self._num_parallel) as pool:
-            futures = [pool.submit(self.ask, messages, schema, parse) for messages in conversations]
             try:
-                for future in futures:
-                    yield future.result()
+                for item in items:
+                    pending.append(pool.submit(work, item))
+                    if len(pending) >= self._num_parallel:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
             finally:
-                for future in futures:
+                self._stopped.set()  # what waits for its next try gives up; what is under way is answered, and kept
+                for future in pending:
                     future.cancel()
+
+    def _wait(self, attempt: int, failure: "_Transient") -> None:
+        wait_s = self._wait_s(attempt, failure.retry_after_s)
+        problem = self._redacted(str(failure))
+        logger.info("%s: %s; try %d of %d in %.1f s", self.base_url, problem, attempt + 1, self._max_retries + 1, wait_s)
+        if failure.retry_after_s is not None:
+            self._pace.pause(wait_s)  # for the other threads too
+        if self._stopped.wait(wait_s):
+            raise NoAnswerError(f"{self.base_url}: given up, since the run stops; the last try got {problem}")
 
     def _payload(self, messages: Messages, schema: Mapping[str, Any]) -> dict[str, Any]:
         response_format = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": dict(schema)}}
@@ -146,39 +196,72 @@ class ChatEndpoint:
             "response_format": response_format,
         }
 
-    def _send(self, payload: Mapping[str, Any]) -> "httpx.Response":
+    def _send(self, payload: Mapping[str, Any]) -> str:
+        """The body of a response that is an answer."""
+        expected = _estimate(payload) + self._max_answer_tokens // 2
+        self._pace.start(expected)
         try:
-            response = self._client.post(f"{self.base_url}/chat/completions", json=payload)
+            with self._client.stream("POST", f"{self.base_url}/chat/completions", json=payload) as response:
+                body = self._received(response)
         except self._retriable as error:
-            raise _Transient(f"{type(error).__name__} ({error})") from error
-        if response.status_code in _TRANSIENT:
-            raise _Transient(f"status {response.status_code}: {response.text[:_SHOWN_CHARS]!r}", _retry_after_s(response.headers.get("Retry-After", "")))
+            self._pace.correct(expected, 0)
+            raise _Transient(f"{type(error).__name__} ({error})", unreachable=isinstance(error, self._unreachable)) from error
         if response.status_code != 200:
-            raise EndpointError(
-                f"{self.base_url}: got status {response.status_code}, expected 200: {self._redacted(response.text[:_SHOWN_CHARS])!r}. "
-                "Check the URL, the model's name, OPENAI_API_KEY, and whether the server knows response_format json_schema"
-            )
-        return response
+            self._pace.correct(expected, 0)
+            raise self._failure(response, body[:_SHOWN_CHARS].decode(errors="replace"))
+        self._answered = True
+        text = body.decode()
+        self._pace.correct(expected, sum(_usage(text, payload)))
+        return text
 
-    def _content(self, response: "httpx.Response", payload: Mapping[str, Any]) -> Any:
+    def _received(self, response: "httpx.Response") -> bytes:
+        """The body, of bounded size and within bounded time: a server may send a little for ever."""
+        body, ends_s = bytearray(), time.monotonic() + self._timeout_s
+        for part in response.iter_bytes():
+            body += part
+            if len(body) > _MOST_BYTES:
+                raise _Transient(f"an answer of more than {_MOST_BYTES:,} bytes")
+            if time.monotonic() > ends_s:
+                raise _Transient(f"an answer that was not complete {self._timeout_s:g} s after it had begun")
+        return bytes(body)
+
+    def _failure(self, response: "httpx.Response", shown: str) -> Exception:
+        """What a status other than 200 means for this request and for all others."""
+        status, shown = response.status_code, self._redacted(shown)
+        if status == 429 and "insufficient_quota" in shown:
+            return EndpointError(f"{self.base_url}: the account has no quota left (status 429: {shown!r}); top it up, or use another key")
+        if status in _TRANSIENT:
+            return _Transient(f"status {status}: {shown!r}", _retry_after_s(response.headers.get("Retry-After", "")))
+        if status in _OF_ONE_REQUEST and self._answered:
+            return NoAnswerError(f"{self.base_url}: status {status} for this request, while others are answered: {shown!r}. It may be too long, or not allowed")
+        return EndpointError(
+            f"{self.base_url}: got status {status}, expected 200: {shown!r}. "
+            "Check the URL, the model's name, OPENAI_API_KEY, and whether the server knows response_format json_schema"
+        )
+
+    def _content(self, text: str, payload: Mapping[str, Any]) -> Any:
         """The JSON inside the answer's text; what it cost is counted whether or not it can be used."""
-        body = response.json()
-        usage = body.get("usage") if isinstance(body, dict) else None
-        spent = usage.get("total_tokens") if isinstance(usage, dict) else None
-        with self._lock:
-            self.tokens_spent += spent if isinstance(spent, int) else (len(json.dumps(payload)) + len(response.text)) // _CHARS_A_TOKEN
-        return self._answer(body)
+        self.ledger.charge(*_usage(text, payload))
+        return self._answer(json.loads(text))
 
     def _answer(self, body: Any) -> Any:
         """What of the decoded response is parsed and cached."""
         choice = body["choices"][0]
-        if choice.get("finish_reason") == "length":
+        message, reason = choice["message"], choice.get("finish_reason")
+        if reason == "content_filter" or message.get("refusal"):
+            raise NoAnswerError(f"{self.base_url}: model {self.model!r} refuses: {self._redacted(str(message.get('refusal') or reason)[:_SHOWN_CHARS])!r}")
+        if reason == "length":
             raise ValueError(f"cut off after {self._max_answer_tokens} tokens")
-        return json.loads(choice["message"]["content"])
+        content = message["content"]
+        if _REFUSES.match(content):
+            raise NoAnswerError(f"{self.base_url}: model {self.model!r} refuses: {self._redacted(content[:_SHOWN_CHARS])!r}")
+        return json.loads(content, parse_constant=_no_number)
 
     def _check_budget(self) -> None:
-        if self.tokens_spent >= self._token_budget:
-            raise EndpointError(f"{self.base_url}: spent {self.tokens_spent} tokens, the budget is {self._token_budget}; raise token_budget to go on")
+        try:
+            self.ledger.check()
+        except EndpointError as error:
+            raise EndpointError(f"{self.base_url}: {error}") from None
 
     def _wait_s(self, attempt: int, advice_s: float | None) -> float:
         if advice_s is not None:
@@ -192,14 +275,51 @@ class ChatEndpoint:
 class _Transient(Exception):
     """A failure that may pass."""
 
-    def __init__(self, reason: str, retry_after_s: float | None = None):
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, unreachable: bool = False):
         super().__init__(reason)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.unreachable = retry_after_s, unreachable
+
+
+def _usage(text: str, payload: Mapping[str, Any]) -> tuple[int, int]:
+    """Tokens of prompt and answer as the server counts them; estimated where it does not, or says what cannot be."""
+    try:
+        usage = json.loads(text)["usage"]
+    except _UNUSABLE:
+        usage = None
+    said = {name: _whole(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")} if isinstance(usage, dict) else {}
+    prompt, answer, total = said.get("prompt_tokens"), said.get("completion_tokens"), said.get("total_tokens")
+    if prompt is not None and answer is not None:
+        return prompt, answer
+    estimated = len(text) // _CHARS_A_TOKEN
+    if total is not None:
+        return total - min(estimated, total), min(estimated, total)
+    return _estimate(payload), estimated
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40 else None
+
+
+def _estimate(payload: Mapping[str, Any]) -> int:
+    """Tokens a request will take, from the length of its texts and the number of its pictures."""
+    parts = [part for message in payload["messages"] for part in (message["content"] if isinstance(message["content"], list) else [message["content"]])]
+    texts = [part if isinstance(part, str) else str(part.get("text", "")) for part in parts]
+    texts.append(json.dumps({name: value for name, value in payload.items() if name != "messages"}))
+    pictures = sum(not isinstance(part, str) and part.get("type") != "text" for part in parts)
+    return sum(map(len, texts)) // _CHARS_A_TOKEN + pictures * _TOKENS_AN_IMAGE
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _retry_after_s(header: str) -> float | None:
-    """Seconds of a Retry-After header; None where it is absent or a date."""
+    """Seconds of a Retry-After header, given as such or as a date; None where it says nothing."""
     try:
         return max(0.0, float(header))
     except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, TypeError):
         return None
