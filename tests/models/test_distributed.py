@@ -15,7 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 from videoperceiver.models import Backbone, Lora, TreeBuilder, gathered, generate
 from videoperceiver.types import Clip
 
-MODES = ("ddp", "fsdp")
+MODES = ("ddp", "fsdp", "fsdp-segments")
+"""The last also makes what leaves early run the last of its blocks short (`models/leaving.py`)."""
 DEGRADED = [0, 1, 2, 3, 4, 5, 6, 6, 6, *range(9, 16)]
 
 
@@ -34,9 +35,9 @@ def loss_of(out):
     return -out.logps.mean() + out.taps[2].pow(2).mean()
 
 
-def load(folder, lora):
+def load(folder, lora, attention="auto"):
     torch.manual_seed(0)
-    return Backbone.load(folder, lora=Lora(rank=4) if lora else None, freeze_vision=lora, gradient_checkpointing=True).train()
+    return Backbone.load(folder, lora=Lora(rank=4) if lora else None, freeze_vision=lora, gradient_checkpointing=True, attention=attention).train()
 
 
 def full(tensor):
@@ -52,7 +53,7 @@ def work(rank, folder, store, results):
 
 
 def step(rank, folder, mode, lora):
-    backbone = load(folder, lora)
+    backbone = load(folder, lora, "segments" if mode == "fsdp-segments" else "auto")
     if mode == "ddp":
         wrapped = DistributedDataParallel(backbone)
     else:

@@ -74,5 +74,17 @@ def test_a_node_that_leaves_halfway_costs_half():
     runs, where = [(100, -1), (20, 0), (50, 0)], {"grid": (4, 4), "patches": 1, "scored": 0}
     whole = flops.tree(config, runs, **where).language
     trunk = flops.tree(config, runs[:2], **where).language
-    assert flops.tree(config, runs, depths=[None, None, 14], **where).language == pytest.approx(trunk + (whole - trunk) / 2)
+    assert flops.tree(config, runs, depths=[None, None, 14], short_exits=False, **where).language == pytest.approx(trunk + (whole - trunk) / 2)
     assert flops.tree(config, runs, depths=[None, 28, 99], **where).language == whole
+
+
+def test_the_last_block_of_a_node_that_leaves_by_hand():
+    config = config_of("Qwen/Qwen2.5-VL-7B-Instruct")
+    runs, where = [(100, -1), (50, 0)], {"grid": (4, 4), "patches": 1, "scored": 0}
+    trunk = flops.tree(config, runs[:1], **where).language
+    block = 3584 * (2 * 3584 + 2 * 512) + 3 * 3584 * 18944  # weights
+    keys = 3584 * 2 * 512
+    pairs = 50 * 100 + 50 * 51 // 2
+    thirteen = 13 * (2 * block * 50 + 4 * 3584 * pairs)
+    last = 2 * keys * 49 + 2 * block + 4 * 3584 * 150  # one token asks, and sees 150
+    assert flops.tree(config, runs, depths=[None, 14], **where).language == pytest.approx(trunk + thirteen + last, rel=1e-9)

@@ -40,12 +40,15 @@ def tree_attention(
     attention_mask: Tensor | None,
     scaling: float,
     dropout: float = 0.0,
-    tree: TreeAttention | None = None,
+    tree: Any = None,
+    gone: tuple[Tensor, Tensor, Tensor] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The function registered with transformers under TREE."""
+    """The function registered with transformers under TREE. `tree` is a `TreeAttention`, or with tokens that are `gone` a `leaving.Leaving`."""
     if tree is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+    if gone is not None:
+        return tree.attend_with(gone, module.layer_idx, query, key, value, scaling, dropout), None
     return tree.attend(module.layer_idx, query, key, value, scaling, dropout), None
 
 

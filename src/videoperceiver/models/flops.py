@@ -64,11 +64,20 @@ def _pairs_by_node(runs: Sequence[Run]) -> list[int]:
 def language(config: PretrainedConfig, tokens: float, visible: float, scored: float) -> Flops:
     """Decoder blocks over so many tokens and visible pairs, and logits at the scored positions."""
     text = config.get_text_config()
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    wide, narrow = text.num_attention_heads * head_dim, text.num_key_value_heads * head_dim
-    weights = text.hidden_size * (2 * wide + 2 * narrow) + 3 * text.hidden_size * text.intermediate_size
-    blocks = text.num_hidden_layers * (2 * weights * tokens + 4 * wide * visible)
+    wide, _ = _widths(text)
+    blocks = text.num_hidden_layers * (2 * _block_weights(text) * tokens + 4 * wide * visible)
     return Flops(0, blocks, 2 * text.hidden_size * text.vocab_size * scored)
+
+
+def _widths(text: PretrainedConfig) -> tuple[int, int]:
+    """Of queries, and of keys, over all heads."""
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return text.num_attention_heads * head_dim, text.num_key_value_heads * head_dim
+
+
+def _block_weights(text: PretrainedConfig) -> int:
+    wide, narrow = _widths(text)
+    return text.hidden_size * (2 * wide + 2 * narrow) + 3 * text.hidden_size * text.intermediate_size
 
 
 def vision(config: PretrainedConfig, rows: int, columns: int, patches: int) -> Flops:
@@ -93,7 +102,14 @@ def _windowed(rows: int, columns: int, side: int) -> int:
 
 
 def tree(
-    config: PretrainedConfig, runs: Sequence[Run], *, grid: tuple[int, int], patches: int, scored: int, depths: Sequence[int | None] | None = None
+    config: PretrainedConfig,
+    runs: Sequence[Run],
+    *,
+    grid: tuple[int, int],
+    patches: int,
+    scored: int,
+    depths: Sequence[int | None] | None = None,
+    short_exits: bool = True,
 ) -> Flops:
     """One forward over a tree.
 
@@ -104,16 +120,31 @@ def tree(
         patches: distinct temporal patches.
         scored: targets.
         depths: blocks each node runs through (early exit), None = all.
+        short_exits: as in `language_by_node`.
     """
-    return vision(config, *grid, patches) + language_by_node(config, runs, depths, scored)
+    return vision(config, *grid, patches) + language_by_node(config, runs, depths, scored, short_exits=short_exits)
 
 
-def language_by_node(config: PretrainedConfig, runs: Sequence[Run], depths: Sequence[int | None] | None, scored: int) -> Flops:
-    """The decoder's part of a tree whose nodes may leave early: depths as in `tree`."""
-    blocks = config.get_text_config().num_hidden_layers
-    share = [1.0 if depth is None else min(depth, blocks) / blocks for depth in (depths or [None] * len(runs))]
-    tokens = sum(length * part for (length, _), part in zip(runs, share, strict=True))
-    visible = sum(count * part for count, part in zip(_pairs_by_node(runs), share, strict=True))
+def language_by_node(config: PretrainedConfig, runs: Sequence[Run], depths: Sequence[int | None] | None, scored: int, *, short_exits: bool = True) -> Flops:
+    """The decoder's part of a tree whose nodes may leave early: depths as in `tree`.
+
+    Args:
+        config: of the model.
+        runs: its nodes.
+        depths: as in `tree`.
+        scored: targets.
+        short_exits: of a node's last block, all tokens make keys and values and only the last, which is tapped, the rest (`models/leaving.py`).
+    """
+    text = config.get_text_config()
+    blocks, keys = text.num_hidden_layers, 2 * text.hidden_size * _widths(text)[1] / _block_weights(text)
+    tokens = visible = 0.0
+    for (length, _), seen, depth in zip(runs, _pairs_by_node(runs), depths or [None] * len(runs), strict=True):
+        whole, last_tokens, last_seen = 1.0 if depth is None else min(depth, blocks) / blocks, 0.0, 0.0
+        if short_exits and whole < 1:
+            whole -= 1 / blocks
+            last_tokens, last_seen = 1 + (length - 1) * keys, seen / length + (length - 1) / 2  # all above, and the whole node
+        tokens += whole * length + last_tokens / blocks
+        visible += whole * seen + last_seen / blocks
     return language(config, tokens, visible, scored)
 
 

@@ -1,6 +1,7 @@
 """One forward over a batch of trees: encode, embed, run the blocks with early exits and taps, score the targets."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from videoperceiver.errors import ModelError
 from videoperceiver.models import attention
 from videoperceiver.models.adapters import Adapter, Features
 from videoperceiver.models.layout import Layout, Stage
+from videoperceiver.models.leaving import Exit, exit_of, run_exit
 from videoperceiver.models.tree import Tree
 
 # Shape suffixes: R rows, W row width, D model width, N targets, K taps, V vocabulary.
@@ -97,18 +99,15 @@ def run_blocks(
     """
     layers = adapter.decoder.layers
     positions = torch.from_numpy(layout.positions).to(hidden.device)
-    rotary = adapter.rotary(hidden, positions)
+    rotary = list(adapter.rotary(hidden, positions))
     taps: dict[int, Tensor] = {}
-    for stage in layout.stages:
-        if stage.source is not None:
-            hidden, *rotary = (_repack(x, stage) for x in (hidden, *rotary))
-        tree = attention.build(kind, stage, hidden.device, hidden.dtype)
-        if layout.attention_dropout is not None and adapter.decoder.training:
-            dropped = np.flatnonzero((layout.attention_dropout > 0) & (stage.length > 0))
-            spans = [(int(stage.start[s]), int(stage.length[s]), float(layout.attention_dropout[s])) for s in dropped]
-            tree = attention.Dropped(tree, spans, hidden.device) if spans else tree
-        tree = record(tree) if record else tree
-        for block in range(stage.first, stage.stop):
+    for stage, after in pairwise([*layout.stages, None]):
+        assert stage is not None
+        leave = None
+        if kind != "dense" and not (placed and stage.stop <= len(placed.deepstack)):
+            leave = exit_of(layout, stage, after, tapped=stage.stop in tap_blocks, training=adapter.decoder.training)
+        tree = _attention(adapter, layout, stage, hidden, kind, record)
+        for block in range(stage.first, stage.stop - (leave is not None)):
             hidden = layers[block](hidden, attention_mask=None, position_embeddings=tuple(rotary), tree=tree)
             if placed and block < len(placed.deepstack):
                 pads = torch.from_numpy(layout.pads).to(hidden.device)
@@ -116,7 +115,37 @@ def run_blocks(
             if block + 1 in tap_blocks:
                 at = torch.from_numpy(stage.start[layout.taps] + stage.length[layout.taps] - 1).to(hidden.device)
                 taps[block + 1] = hidden.flatten(0, 1).index_select(0, at)
+        if leave is not None:
+            next_tree = None if after is None else _attention(adapter, layout, after, hidden, kind, record)
+            hidden, left = run_exit(layers[stage.stop - 1], hidden, rotary, leave, after, next_tree)
+            if stage.stop in tap_blocks:
+                taps[stage.stop] = _tapped(layout, leave, after, hidden, left)
+        elif after is not None:
+            hidden = _repack(hidden, after)
+        if after is not None:
+            rotary = [_repack(x, after) for x in rotary]
     return hidden, taps
+
+
+def _attention(
+    adapter: Adapter, layout: Layout, stage: Stage, hidden: Tensor, kind: attention.AttentionKind, record: Recording | None
+) -> attention.TreeAttention:
+    """Of one stage, with dropout where some of its nodes have it."""
+    tree = attention.build(kind, stage, hidden.device, hidden.dtype)
+    if layout.attention_dropout is not None and adapter.decoder.training:
+        dropped = np.flatnonzero((layout.attention_dropout > 0) & (stage.length > 0))
+        spans = [(int(stage.start[s]), int(stage.length[s]), float(layout.attention_dropout[s])) for s in dropped]
+        tree = attention.Dropped(tree, spans, hidden.device) if spans else tree
+    return record(tree) if record else tree
+
+
+def _tapped(layout: Layout, leave: Exit, after: Stage | None, hidden: Tensor, left: Tensor) -> Tensor:
+    """(K, D) of all taps in their order, of nodes that stay and of nodes that leave."""
+    slots = layout.taps[leave.staying]
+    at = np.zeros(0, np.int64) if after is None else after.start[slots] + after.length[slots] - 1
+    stayed = hidden.flatten(0, 1).index_select(0, torch.from_numpy(at).to(hidden.device))
+    order = np.argsort(np.concatenate([leave.staying, leave.leaving]))
+    return torch.cat([stayed, left]).index_select(0, torch.from_numpy(order).to(hidden.device))
 
 
 def _repack(x: Tensor, stage: Stage) -> Tensor:

@@ -9,6 +9,7 @@ from transformers import PretrainedConfig
 
 from videoperceiver.data.collate import SftTree, builder_of, choose_questions, sft_tree
 from videoperceiver.models import flops
+from videoperceiver.models.attention import choose
 from videoperceiver.models.flops import Flops
 from videoperceiver.models.generate import Completion
 from videoperceiver.models.meta import MetaBackbone
@@ -114,9 +115,11 @@ def forward_flops(backbone: MetaBackbone, tree: Tree) -> tuple[Flops, Flops]:
     config = backbone.adapter.model.config
     runs = [(len(node), node.parent) for node in tree.nodes]
     scored = sum(int((node.labels != IGNORE).sum()) for node in tree.nodes if node.labels is not None)
-    whole = flops.tree(config, runs, grid=_grid(config, tree), patches=len(tree.patches), scored=scored, depths=tree.depth.tolist())
+    dense = choose(backbone.attention, tree.num_tokens, backbone.device) == "dense"
+    short = {"short_exits": not dense and not any(node.attention_dropout for node in tree.nodes)}
+    whole = flops.tree(config, runs, grid=_grid(config, tree), patches=len(tree.patches), scored=scored, depths=tree.depth.tolist(), **short)
     aside = [i for i, node in enumerate(tree.nodes) if not node.gradient]  # roots without children
-    apart = flops.language_by_node(config, [(len(tree.nodes[i]), -1) for i in aside], [int(tree.depth[i]) for i in aside], 0)
+    apart = flops.language_by_node(config, [(len(tree.nodes[i]), -1) for i in aside], [int(tree.depth[i]) for i in aside], 0, **short)
     return Flops(whole.vision, whole.language - apart.language, whole.head), apart
 
 
