@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from videoperceiver.evaluation import metrics
+from videoperceiver.evaluation.compact import CompactRows
 from videoperceiver.evaluation.metrics import Row
 
 LEVEL = 0.95
@@ -54,11 +55,12 @@ class Slices:
     Args:
         num_resamples: of the bootstrap.
         seed: of the draws.
+        names: of the videos in ascending order, where slices are added with codes into them.
     """
 
-    def __init__(self, num_resamples: int = 2_000, seed: int = 0):
-        self.num_resamples, self.seed = num_resamples, seed
-        self._values: dict[tuple[str, ...], tuple[np.ndarray, Sequence[str]]] = {}
+    def __init__(self, num_resamples: int = 2_000, seed: int = 0, names: Sequence[str] = ()):
+        self.num_resamples, self.seed, self._names = num_resamples, seed, names
+        self._values: dict[tuple[str, ...], tuple[np.ndarray, Sequence[str] | np.ndarray]] = {}
         self._differences: set[tuple[str, ...]] = set()
         self._mixes: dict[tuple[str, ...], Sequence[tuple[tuple[str, ...], float]]] = {}
 
@@ -66,7 +68,7 @@ class Slices:
         """A weighted sum of means of slices that were added: (slice, weight) each, as in a mean over categories."""
         self._mixes[name] = parts
 
-    def add(self, name: tuple[str, ...], values: Sequence[float], videos: Sequence[str], *, differences: bool = False) -> None:
+    def add(self, name: tuple[str, ...], values: Sequence[float] | np.ndarray, videos: Sequence[str] | np.ndarray, *, differences: bool = False) -> None:
         """One slice: its values (N,), NaN ones left out, the video (N,) each belongs to, and whether they are differences and not shares."""
         self._values[name] = (np.asarray(values, dtype=np.float64), videos)
         if differences:
@@ -78,18 +80,31 @@ class Slices:
         A slice whose videos all have the same mean has no spread to resample, which is not certainty: the interval of a share is then
         Wilson's over its videos, taken as one trial each, and that of a difference is NaN.
         """
-        videos = sorted({video for _, names in self._values.values() for video in names})
-        index = {video: i for i, video in enumerate(videos)}
-        sums, counts = np.zeros((2, len(self._values), len(videos)))  # (slices, videos)
-        for row, (values, names) in enumerate(self._values.values()):
+        places, num_videos = self._places()
+        sums, counts = np.zeros((2, len(self._values), num_videos))  # (slices, videos)
+        for row, ((values, _), place) in enumerate(zip(self._values.values(), places, strict=True)):
             scored = ~np.isnan(values)
-            at = np.fromiter((index[name] for name in names), dtype=np.int64, count=len(names))[scored]
+            at = place[scored]
             np.add.at(sums[row], at, values[scored])
             np.add.at(counts[row], at, 1.0)
         means = self._resampled(sums, counts)
         low, high = _bounds(means)
         found = {name: _estimate(sums[i], counts[i], low[i], high[i], name in self._differences) for i, name in enumerate(self._values)}
         return found | self._mixed(found, means, counts)
+
+    def _places(self) -> tuple[list[np.ndarray], int]:
+        """For each slice the place (N,) of each value's video among all videos added, in ascending order of names, and how many these are."""
+        added = [videos for _, videos in self._values.values()]
+        coded = [videos for videos in added if isinstance(videos, np.ndarray)]
+        if coded and len(coded) == len(added):
+            present = np.zeros(len(self._names), dtype=bool)
+            for codes in coded:
+                present[codes] = True
+            rank = np.cumsum(present) - 1
+            return [rank[codes] for codes in coded], int(present.sum())
+        named = [[self._names[code] for code in videos.tolist()] if isinstance(videos, np.ndarray) else list(videos) for videos in added]
+        index = {video: i for i, video in enumerate(sorted({video for names in named for video in names}))}
+        return [np.fromiter((index[name] for name in names), dtype=np.int64, count=len(names)) for names in named], len(index)
 
     def _mixed(self, found: dict[tuple[str, ...], Estimate], means: np.ndarray, counts: np.ndarray) -> dict[tuple[str, ...], Estimate]:
         row = {name: i for i, name in enumerate(self._values)}
@@ -238,45 +253,52 @@ def summarize(rows: Sequence[Row], *, seed: int = 0) -> dict[str, Any]:
         majority: {"all", "family"}: accuracy of the best constant answer a family.
         num_questions, num_videos: under "full", or under all conditions where there is no "full".
     """
-    conditions = metrics.grouped(rows, "condition")
-    slices = Slices(seed=seed)
+    everything = CompactRows.of(rows)
+    conditions = everything.by("condition")
+    slices = Slices(seed=seed, names=everything.video_names)
     for condition, group in conditions.items():
         for name, part in _cut(group).items():
-            slices.add(("accuracy", condition, *name), [metrics.score(row) for row in part], [row["video"] for row in part])
+            slices.add(("accuracy", condition, *name), part.values, part.videos)
+    full = conditions.get("full")
     for condition, group in conditions.items():
-        if condition == "full" or "full" not in conditions:
+        if condition == "full" or full is None:
             continue
-        other = {(row["sample"], row["question"]): metrics.score(row) for row in group}
-        for name, part in _cut([row for row in conditions["full"] if (row["sample"], row["question"]) in other]).items():
-            gaps = [metrics.score(row) - other[row["sample"], row["question"]] for row in part]
-            slices.add(("gap", condition, *name), gaps, [row["video"] for row in part], differences=True)
-    asked = conditions.get("full", list(rows))
+        at = full.partners(group)
+        gaps = full.where(at >= 0).with_values(full.values[at >= 0] - group.values[at[at >= 0]])
+        for name, part in _cut(gaps).items():
+            slices.add(("gap", condition, *name), part.values, part.videos, differences=True)
+    asked = everything if full is None else full
     result: dict[str, Any] = {"accuracy": {}, "gap": {}}
     for (table, condition, kind, name), estimate in slices.estimates().items():
         cell = {key: _null(value) for key, value in asdict(estimate).items()}
         place = result[table].setdefault(condition, {"all": None, "family": {}, "static": {}, "tags": {}})
         place.update({kind: cell}) if kind == "all" else place[kind].update({name: cell})
+    families = {name: (group.where(group.closed).most_common(), int(group.closed.sum())) for name, group in asked.by("family").items()}
     return result | {
-        "unparsed": {condition: _null(metrics.unparsed_rate(group)) for condition, group in conditions.items()},
+        "unparsed": {condition: _share(int(group.unparsed.sum()), int(group.closed.sum())) for condition, group in conditions.items()},
         "majority": {
-            "all": _null(metrics.majority_accuracy(asked)),
-            "family": {name: _null(metrics.majority_accuracy(group)) for name, group in metrics.grouped(asked, "family").items()},
+            "all": _share(sum(best for best, _ in families.values()), sum(num for _, num in families.values())),
+            "family": {name: _share(best, num) for name, (best, num) in families.items()},
         },
         "num_questions": len(asked),
-        "num_videos": len({row["video"] for row in asked}),
+        "num_videos": len(np.unique(asked.videos)),
     }
 
 
-def _cut(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+def _cut(rows: CompactRows) -> dict[tuple[str, str], CompactRows]:
     """Every slice of the summary: (kind, name) -> rows."""
-    cuts = {("all", ""): list(rows)}
+    cuts = {("all", ""): rows}
     for kind in ("family", "static"):
-        cuts |= {(kind, name): part for name, part in metrics.grouped(rows, kind).items()}
-    for tag in sorted({tag for row in rows for tag in row["tags"]}):
-        groups = metrics.grouped(rows, f"tags.{tag}")
+        cuts |= {(kind, name): part for name, part in rows.by(kind).items()}
+    for tag in sorted(rows.tags()):
+        groups = rows.by(f"tags.{tag}")
         if len(groups) <= 20:  # a tag with a value of its own for every clip is no slice
             cuts |= {("tags", f"{tag}={name}"): part for name, part in groups.items()}
     return cuts
+
+
+def _share(num: int, of: int) -> float | None:
+    return num / of if of else None
 
 
 def _null(value: Mapping[str, Any] | float) -> Any:
