@@ -30,7 +30,8 @@ done
 started=()
 trap '[ ${#started[@]} -eq 0 ] || kill "${started[@]}" 2>/dev/null || true' EXIT
 for i in "${!serve[@]}"; do
-  CUDA_VISIBLE_DEVICES=${serve[$i]} "$VLLM_PYTHON" -m videoperceiver.training.engines.vllm_server "$CHECKPOINT" \
+  CUDA_VISIBLE_DEVICES=${serve[$i]} "$VLLM_PYTHON" -m videoperceiver.training.engines.owned \
+    "$VLLM_PYTHON" -m videoperceiver.training.engines.vllm_server "$CHECKPOINT" \
     --host "${nodes[$NODE_RANK]}" --port "$((first_port + i))" --dtype "${DTYPE:-bfloat16}" --lora-rank "${LORA_RANK:-0}" &
   started+=($!)
 done

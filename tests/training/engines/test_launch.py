@@ -33,6 +33,7 @@ def launch(tmp_path):
         done = subprocess.run(["bash", str(SCRIPT), *arguments], env=environment, capture_output=True, text=True, timeout=20)
         return done, sorted((tmp_path / "calls").read_text().splitlines())
 
+    run.recorder = recorder
     return run
 
 
@@ -42,7 +43,7 @@ GIVEN = {"NODES": "a b", "CHECKPOINT": "/m", "VIDEOPERCEIVER_ENGINE_TOKEN": "sec
 def test_each_node_serves_and_trains(launch):
     done, calls = launch("grpo.yaml", "train=[/d]", "output=/o", NODE_RANK="1", **GIVEN)
     assert done.returncode == 0, done.stderr
-    server = "-m videoperceiver.training.engines.vllm_server /m --host b --port"
+    server = f"-m videoperceiver.training.engines.owned {launch.recorder} -m videoperceiver.training.engines.vllm_server /m --host b --port"
     assert [call for call in calls if "vllm_server" in call] == [
         f"{gpu} {server} {port} --dtype bfloat16 --lora-rank 8" for gpu, port in ((2, 8100), (3, 8101))
     ]

@@ -1,6 +1,7 @@
 """vLLM for real, on the CPU: a rollout server in its own environment against the tree generator. Set-up: docs/rollout-engines.md."""
 
 import json
+import os
 import signal
 import subprocess
 from dataclasses import dataclass, replace
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.training.engines.family import children_of
 from tests.training.engines.prompts import grow, shake
-from tests.training.engines.vllm_process import CPU, ROOT, free_port, interpreter, running
+from tests.training.engines.vllm_process import CPU, ROOT, Running, free_port, interpreter, running
 from tests.training.groups import config_of
 
 from videoperceiver.errors import EngineError
@@ -34,7 +36,7 @@ class Served:
     folder: Path
     url: str
     lora: Lora | None
-    process: subprocess.Popen
+    process: Running
 
     def policy(self) -> Backbone:
         return Backbone.load(self.folder, lora=self.lora, freeze_vision=self.lora is not None)
@@ -186,10 +188,12 @@ def test_a_server_that_hangs_and_one_that_dies(served, policy):
     trees, leaves = grow(policy, num_clips=1)
     engine = engine_of(served, policy)
     engine.remotes[0].deadline_s = 2.0
-    served.process.send_signal(signal.SIGSTOP)
+    pid = served.process.pid
+    assert children_of(pid) == []  # vLLM's core is in this very process: there is nothing to leave behind
+    os.kill(pid, signal.SIGSTOP)
     with pytest.raises(EngineError, match="no answer to /sample within 2 s"):
         engine.sample(trees, leaves, **GREEDY)
-    served.process.kill()
+    os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineError, match="it died, or is no rollout server"):
         engine.sample(trees, leaves, **GREEDY)
 

@@ -1,15 +1,19 @@
 """Processes in the vLLM environment (make vllm-env), whose interpreter VIDEOPERCEIVER_VLLM_PYTHON names."""
 
 import os
-import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.training.engines.family import children_of
+
+from videoperceiver.training.engines import owned
 
 ROOT = Path(__file__).parents[3]
 CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "OMP_NUM_THREADS": "1"}
@@ -29,20 +33,33 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@dataclass
+class Running:
+    """A process of that interpreter, and what watches over it and its children."""
+
+    watch: subprocess.Popen
+
+    @property
+    def pid(self) -> int:
+        """Of the process itself; the watch's other child is the guard, which leads the group."""
+        (pid,) = (child for child in children_of(self.watch.pid) if os.getpgid(child) != child)
+        return pid
+
+
 @contextmanager
-def running(arguments: Sequence[str], log: Path, ready: str, deadline_s: float = 300) -> Iterator[subprocess.Popen]:
-    """A process of that interpreter, once it has logged `ready`; ended with the block."""
+def running(arguments: Sequence[str], log: Path, ready: str, deadline_s: float = 300) -> Iterator[Running]:
+    """A process of that interpreter, once it has logged `ready`; it and all its children end with the block, and with this process however that ends."""
     environment = {**os.environ, **CPU, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     with log.open("wb") as out:
-        process = subprocess.Popen([interpreter(), *arguments], stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=ROOT, start_new_session=True)
+        command = [sys.executable, "-S", owned.__file__, interpreter(), *arguments]
+        watch = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=ROOT, start_new_session=True)
     try:
         end = time.monotonic() + deadline_s
         while ready not in log.read_text(errors="replace"):
-            if process.poll() is not None or time.monotonic() > end:
-                raise AssertionError(f"{arguments} is not ready (exit code {process.poll()}):\n{log.read_text(errors='replace')[-3000:]}")
+            if watch.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"{arguments} is not ready (exit code {watch.poll()}):\n{log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.5)
-        yield process
+        yield Running(watch)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # `vllm serve` has children
-        process.wait()
+        watch.terminate()
+        watch.wait()
