@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
 from videoperceiver.data.validate import question_rules, text_rules, time_rules
-from videoperceiver.data.validate.subject import Dropped, Part, Subject
+from videoperceiver.data.validate.subject import Dropped, Part, Subject, of_caption, of_question, of_span
 from videoperceiver.errors import ConfigError
 from videoperceiver.plugins import suggestion
 from videoperceiver.stages import ValidateConfig
-from videoperceiver.types import Question, Sample
+from videoperceiver.types import Sample
 
 __all__ = ["RULES", "Dropped", "Rule", "RuleRow", "Subject", "rule_table", "validate"]
 
@@ -86,11 +86,11 @@ def validate(sample: Sample, duration_s: float, config: ValidateConfig) -> tuple
         return sample, ()
     rules = _rules(config.skip)
     dropped: list[Dropped] = []
-    if sample.caption and (found := _first(rules["caption"], Subject(sample.caption, duration_s, config))):
+    if sample.caption and (found := _first(rules["caption"], of_caption(sample.caption, duration_s, config))):
         dropped.append(Dropped(sample.id, "caption", "", *found, sample.caption))
     kept, asked = [], set()
     for question in sample.questions:
-        subject = Subject(_written(question), duration_s, config, question=question, spans=sample.spans, asked=asked)
+        subject = of_question(question, duration_s, config, sample.spans, asked)
         if found := _first(rules["question"], subject):
             dropped.append(Dropped(sample.id, "question", question.id, *found, question.text, asdict(question)))
         else:
@@ -98,7 +98,7 @@ def validate(sample: Sample, duration_s: float, config: ValidateConfig) -> tuple
             asked.add(subject.key)
     spans = []
     for i, span in enumerate(sample.spans):
-        if found := _first(rules["span"], Subject(span.label, duration_s, config, span=span)):
+        if found := _first(rules["span"], of_span(span, duration_s, config)):
             dropped.append(Dropped(sample.id, "span", str(i), *found, span.label, asdict(span)))
         else:
             spans.append(span)
@@ -174,10 +174,6 @@ def _first(rules: Iterable[tuple[str, Callable[[Subject], str]]], subject: Subje
         if reason := check(subject):
             return name, reason
     return None
-
-
-def _written(question: Question) -> str:
-    return "\n".join((question.text, question.answer, *question.options))
 
 
 def _short(text: str, most: int = 120) -> str:

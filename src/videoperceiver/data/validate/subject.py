@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Literal
 
 from videoperceiver.answers.choice import option_texts
@@ -44,62 +44,70 @@ class Dropped:
         return asdict(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """One caption, question or span under the rules.
+    """One caption, question or span under the rules; made by `of_caption`, `of_question` and `of_span`, which take it apart once for all rules.
 
     Attributes:
         text: everything written in it, a line a piece: the caption; question, answer and options; the span's label.
         duration_s: end of the clip in source seconds; infinite where it is not known.
         config: limits.
+        said: the text without options that are not the answer: what the writer claims.
+        stem: the question up to its listed options; the whole text of anything else.
+        answer: the answer in words, of a choice the wording of its option; empty but for questions.
+        tokens: the words of `said`, case-folded, in order.
+        vocabulary: the words of `text`, case-folded.
+        key: what two questions of one wording share, the options of a choice included; empty but for questions.
         question: where it is one.
         span: where it is one.
         spans: the clip's annotated events.
-        asked: what was asked of the clip before, as `key`s.
+        asked: keys of what was asked of the clip before.
     """
 
     text: str
     duration_s: float
     config: ValidateConfig
+    said: str
+    stem: str
+    tokens: tuple[str, ...]
+    vocabulary: Set[str]
+    answer: str = ""
+    key: str = ""
     question: Question | None = None
     span: Span | None = None
     spans: tuple[Span, ...] = ()
     asked: Set[str] = frozenset()
 
-    @cached_property
-    def said(self) -> str:
-        """The text without options that are not the answer: what the writer claims."""
-        question = self.question
-        return self.text if question is None else f"{self.stem}\n{self.answer}"
 
-    @cached_property
-    def stem(self) -> str:
-        """The question up to its listed options; the whole text of anything else."""
-        if self.question is None:
-            return self.text
-        text = self.question.text
-        listed = _LISTED.search(text) if self.question.kind == "choice" else None
-        return text[: listed.start()] if listed and listed.start() else text
-
-    @cached_property
-    def answer(self) -> str:
-        """The answer in words: of a choice the wording of its option."""
-        assert self.question is not None
-        answer, options = self.question.answer, self.question.options
-        if self.question.kind != "choice" or not options:
-            return answer
-        letter = answer.strip(" .()[]").upper()
-        return option_texts(options).get(letter) or answer
-
-    @cached_property
-    def key(self) -> str:
-        """What two questions of one wording share; a choice is told by its options as well."""
-        assert self.question is not None
-        listed = sorted(map(words, self.question.options)) if self.question.kind == "choice" else []
-        return "\n".join((words(self.stem), *listed))
+def of_caption(text: str, duration_s: float, config: ValidateConfig) -> Subject:
+    """A caption to be looked at."""
+    found = tokens(text)
+    return Subject(text, duration_s, config, text, text, found, frozenset(found))
 
 
-@lru_cache(maxsize=4_096)
+def of_question(question: Question, duration_s: float, config: ValidateConfig, spans: tuple[Span, ...] = (), asked: Set[str] = frozenset()) -> Subject:
+    """A question to be looked at, with its answer and options."""
+    stem, answer, options = question.text, question.answer, question.options
+    key = words(stem)
+    if question.kind == "choice":
+        texts = option_texts(options)
+        answer = texts.get(answer.strip(" .()[]").upper()) or answer
+        listed = _LISTED.search(stem)
+        stem = stem[: listed.start()] if listed and listed.start() else stem
+        key = "\n".join((words(stem), *sorted(texts.values())))
+    said = f"{stem}\n{answer}"
+    found = tokens(said)
+    text = "\n".join((question.text, question.answer, *options))
+    vocabulary = frozenset(found).union(*map(tokens, options)) if options else frozenset(found)
+    return Subject(text, duration_s, config, said, stem, found, vocabulary, answer, key, question, spans=spans, asked=asked)
+
+
+def of_span(span: Span, duration_s: float, config: ValidateConfig) -> Subject:
+    """An annotated event to be looked at."""
+    return Subject(span.label, duration_s, config, span.label, span.label, (), frozenset(), span=span)
+
+
+@lru_cache(maxsize=16_384)
 def tokens(text: str) -> tuple[str, ...]:
     """Its words, case-folded."""
     return tuple(_TOKEN.findall(text.casefold()))

@@ -5,8 +5,9 @@ Patterns are bounded in what they repeat, so that a text of any length costs tim
 
 import re
 from collections import Counter
+from operator import eq
 
-from videoperceiver.data.validate.subject import Subject, tokens
+from videoperceiver.data.validate.subject import Subject
 
 _HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffd\ud800-\udfff\U000e0000-\U000e007f]")
 _MARKUP = re.compile(
@@ -32,12 +33,12 @@ _INJECTION = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _PLACEHOLDER = re.compile(
-    r"\{[\w ]{0,40}\}|[\[<](?:[A-Z_ ]{3,40}|event|action|object|subject|person|time|timestamp|answer|option|insert [^\]>\n]{1,40})[\]>]"
+    r"\{\w[\w ]{1,40}\}|[\[<](?:[A-Z_ ]{3,40}|event|action|object|subject|person|time|timestamp|answer|option|insert [^\]>\n]{1,40})[\]>]"
     r"|\b(?:TODO|TBD|FIXME)\b|\blorem ipsum\b"
 )
 _DOUBLED = re.compile(r"\b(the|a|an|of|and|is|to) \1\b(?!-)|\b(\w+)(?:[\s,]+\2\b){3}", re.IGNORECASE)
-_DANGLING = re.compile(r"(?:[,;:(\[-]|\b(?:a|an|the|and|or|but|of|because|while|its|their))\s*\Z", re.IGNORECASE)
-_LOOP_WORDS = 24
+_DANGLING = re.compile(r"(?:[,;(\[-]|\b(?:a|an|the|and|or|but|of|because|while|its|their))\s*\Z")
+_LOOP_WORDS, _MIN_WORDS = 24, 6
 _HAN, _LATIN = re.compile(r"[㐀-鿿豈-﫿]"), re.compile(r"[A-Za-zÀ-ɏ]")
 _FUNCTION_WORDS = {
     "English": "the is are was does do did what which who where when how and or of to with that it they there this at",
@@ -54,6 +55,13 @@ for _language, _words in _FUNCTION_WORDS.items():
         _LANGUAGES.setdefault(_word, []).append(_language)
 
 
+_REFUSAL_HINTS = "i i'm ai assistant language no cannot can't could couldn't enough insufficient unable"
+_INJECTION_HINTS = "ignore disregard forget override bypass system now only assistant user instruction instructions"
+_REFUSAL_WORDS, _INJECTION_WORDS = frozenset(_REFUSAL_HINTS.split()), frozenset(_INJECTION_HINTS.split())
+"""Without one of them the slower pattern cannot match."""
+_MAY_BE_MARKUP = re.compile(r'[<\[`*#{}"&\\]|://')
+
+
 def text_size(subject: Subject) -> str:
     """Empty, or longer than `max_caption_chars` or `max_question_chars`; an answer or option that is empty."""
     question = subject.question
@@ -61,46 +69,49 @@ def text_size(subject: Subject) -> str:
     if len(subject.text) > limit:
         return f"{len(subject.text)} characters; at most {limit}"
     pieces = (subject.text,) if question is None else (question.text, question.answer, *question.options)
-    return "" if all(any(map(str.isalnum, piece)) for piece in pieces) else "a piece without a letter or digit"
+    for piece in pieces:
+        if not any(map(str.isalnum, piece)):
+            return f"a piece without a letter or digit: {piece[:20]!r}"
+    return ""
 
 
 def control_characters(subject: Subject) -> str:
     """Control, invisible or direction characters, or bytes that were no text: a reader does not see what a model reads."""
-    found = _HIDDEN.search(subject.text)
+    plain = subject.text.replace("\n", " ").isprintable() and "\ufffd" not in subject.text
+    found = None if plain else _HIDDEN.search(subject.text)
     return f"the character U+{ord(found[0]):04X}" if found else ""
 
 
 def markup(subject: Subject) -> str:
     """Tags, links, Markdown, JSON or a chat template's tokens in place of plain words."""
-    found = _MARKUP.search(subject.text)
+    found = _MARKUP.search(subject.text) if _MAY_BE_MARKUP.search(subject.text) else None
     return f"markup: {found[0].strip()!r}" if found else ""
 
 
 def refusal(subject: Subject) -> str:
     """The annotator declined or says that it cannot see. An option that is not the answer may say so."""
-    found = _REFUSAL.search(subject.said)
+    found = None if subject.vocabulary.isdisjoint(_REFUSAL_WORDS) else _REFUSAL.search(subject.said)
     return f"the annotator declined: {found[0]!r}" if found else ""
 
 
 def injection(subject: Subject) -> str:
     """Words meant for a model that reads them, not for a reader: 'ignore the instructions above'."""
-    found = _INJECTION.search(subject.text)
+    found = None if subject.vocabulary.isdisjoint(_INJECTION_WORDS) else _INJECTION.search(subject.text)
     return f"an instruction to a model: {found[0].strip()!r}" if found else ""
 
 
 def wrong_language(subject: Subject) -> str:
     """Another script than the language's, or another language's function words."""
-    language = subject.config.language
-    if language == "any" or (language == "en" and subject.text.isascii() and len(subject.text) < 24):
+    language, text = subject.config.language, subject.said
+    if language == "any":
         return ""
-    text = subject.said
-    letters = sum(map(str.isalpha, text))
-    own = len((_HAN if language == "zh" else _LATIN).findall(text))
-    if letters and own < 0.7 * letters:
-        return f"{own} of {letters} letters are of the script of {language!r}"
-    if language == "zh":
+    if language == "zh" or not text.isascii():
+        letters, own = sum(map(str.isalpha, text)), len((_HAN if language == "zh" else _LATIN).findall(text))
+        if own < 0.7 * letters:
+            return f"{own} of {letters} letters are of the script of {language!r}"
+    if language == "zh" or len(subject.tokens) < _MIN_WORDS:
         return ""
-    found = Counter(name for token in tokens(text) if token in _LANGUAGES for name in _LANGUAGES[token])
+    found = Counter(name for token in subject.tokens if token in _LANGUAGES for name in _LANGUAGES[token])
     ours = found.pop("English", 0)
     other = max(found, key=lambda name: found[name], default="")
     return f"reads as {other} ({found[other]} of its function words, {ours} English ones)" if other and found[other] >= 3 and found[other] > 2 * ours else ""
@@ -108,17 +119,17 @@ def wrong_language(subject: Subject) -> str:
 
 def bad_wording(subject: Subject) -> str:
     """Cut off, a placeholder left in, a word doubled, or going round in circles."""
-    text = subject.said.strip()
+    text, spoken = subject.said, subject.tokens
     if found := _PLACEHOLDER.search(text):
         return f"a placeholder was left in: {found[0]!r}"
-    if found := _DOUBLED.search(text):
+    if any(map(eq, spoken, spoken[1:])) and (found := _DOUBLED.search(text)):
         return f"repeats itself: {found[0]!r}"
-    pieces = (text,) if subject.question is None else (subject.stem.strip(), subject.answer.strip())
-    if cut := next((piece for piece in pieces if len(piece) > 3 and _DANGLING.search(piece)), ""):
-        return f"cut off after {cut[-20:]!r}"
-    if any(piece.count("(") > piece.count(")") for piece in pieces):
-        return "a bracket is not closed"
-    spoken = tokens(text) if len(text) > 4 * _LOOP_WORDS else ()
+    pieces = (text,) if subject.question is None else (subject.stem, subject.answer)
+    for piece in pieces:
+        if len(piece) > 3 and _DANGLING.search(piece, len(piece) - 12):
+            return f"cut off after {piece[-20:]!r}"
+        if piece.count("(") > piece.count(")"):
+            return "a bracket is not closed"
     if len(spoken) >= _LOOP_WORDS:
         threes = list(zip(spoken, spoken[1:], spoken[2:]))
         if len(set(threes)) < 0.5 * len(threes):
