@@ -1,0 +1,3 @@
+from tests.pages.conftest import check_page
+
+__all__ = ["check_page"]
