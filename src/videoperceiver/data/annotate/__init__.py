@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from videoperceiver.data.annotate.templated import TemplatedAnnotator
 from videoperceiver.data.annotate.vocabulary import labels_of
-from videoperceiver.errors import ConfigError, SampleError
+from videoperceiver.errors import SampleError
 from videoperceiver.stages import AnnotateConfig
 from videoperceiver.types import Clip, Sample
 
@@ -55,14 +55,21 @@ def load_annotator(config: AnnotateConfig, cache_folder: Path, labels: Sequence[
         None for method "none".
 
     Raises:
-        ConfigError: an unknown method, or a server's URL or model that is missing.
+        ConfigError: the server's URL or model is missing.
+        ModelError: a local model cannot be loaded.
         MissingExtraError: a package it needs is not installed.
     """
     if config.method == "none":
         return None
     if config.method == "templated":
         return TemplatedAnnotator(config, labels)
-    raise ConfigError(f"annotate.method is {config.method!r}; expected none or templated")
+    if config.method == "endpoint":
+        from videoperceiver.data.annotate.endpoint import EndpointAnnotator
+
+        return EndpointAnnotator(config, cache_folder)
+    from videoperceiver.data.annotate.local import TransformersAnnotator
+
+    return TransformersAnnotator(config, cache_folder)
 
 
 def spend(annotator: Annotator | None) -> dict[str, Any]:
