@@ -173,7 +173,7 @@ def test_a_large_recipe_takes_a_real_step_on_a_tiny_model(path, rendered, tiny_m
 def test_a_large_data_recipe_builds_a_manifest_without_its_downloads(path, rendered, tmp_path):
     from videoperceiver.data import build
 
-    replaced = ["relevance=motion", "relevance_model=''", "keywords=spacy", "num_workers=1", "limit=2", "max_reject_rate=1"]
+    replaced = ["relevance=motion", "relevance_model=''", "keywords=spacy", "runtime.num_workers=1", "limit=2", "max_reject_rate=1"]
     run = build.run(load(stages.DataConfig, path, [f"source={rendered}", f"output={tmp_path / 'run'}", *replaced]))
     assert run.finished
     assert (run.folder / "manifest.parquet").is_file()

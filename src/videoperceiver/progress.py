@@ -10,12 +10,12 @@ Advance = Callable[..., None]
 
 
 @contextmanager
-def stage_progress(description: str, total: int, done: int = 0, *, shown: bool = True) -> Iterator[Advance]:
+def stage_progress(description: str, total: int | None, done: int = 0, *, shown: bool = True) -> Iterator[Advance]:
     """A bar with elapsed time and ETA on stderr; yields `advance(note="", steps=1)`.
 
     Args:
         description: the stage.
-        total: its steps.
+        total: its steps; None where they are not known.
         done: steps that an earlier session has done.
         shown: whether this process speaks.
     """

@@ -35,8 +35,8 @@ T = TypeVar("T")
 Status = Literal["running", "finished", "interrupted"]
 
 SCHEMA = 1
-FREE = ("runtime.", "annotate.server.")
-"""Groups of fields that a continued run may change."""
+FREE = ("runtime.", "annotate.server.", "executor")
+"""Groups of fields, and fields, that a continued run may change."""
 _BEGINNINGS = {".lock", "config.yaml", ".config.yaml.part", ".metadata.json.part"}  # all that a kill during creation leaves: metadata.json comes last
 _REJECT_KEYS = ("sample_id", "path", "kind", "reason")
 PACKAGES = ("torch", "torchvision", "transformers", "tokenizers", "peft", "av", "numpy", "scipy")

@@ -41,7 +41,7 @@ def folder(tmp_path, clip_file) -> Path:
 
 
 def config_of(source, output, *overrides) -> DataConfig:
-    return load(DataConfig, None, [f"source={source}", f"output={output}", "relevance=motion", "num_workers=1", *overrides])
+    return load(DataConfig, None, [f"source={source}", f"output={output}", "relevance=motion", "runtime.num_workers=1", *overrides])
 
 
 def test_a_folder_becomes_a_data_set_that_can_be_moved(folder, tmp_path):

@@ -1,33 +1,40 @@
-"""Stage 0: clips -> keywords -> relevance -> key frames -> V' -> sparsification -> manifest (paper 3.1).
+"""Stage 0: clips -> captions and questions -> rules -> keywords -> key frames -> V' -> rare events -> splits -> manifest and card (paper 3.1, 3.4).
 
 The output folder is the data set: `manifest.parquet` with the clips beside it under `media/` (hard links where the file system
 allows, copies elsewhere), so that it can be moved as one. Pixels of V' are never stored: the manifest says which frame shows which.
+
+Each step reads the rows of the one before and appends its own, so that a killed build goes on where it was and ends in the same manifest, and no step holds
+more than a few rows:
+
+    found.jsonl       what the source has                  (written whole, or again)
+    annotated.jsonl   the same with captions and questions (only with an annotator)
+    prepared.jsonl    rows, rejects and what was dropped   (made by the workers, here or elsewhere)
+    manifest.parquet  the rows that stay, and the files that tell of the others: rejects.jsonl, dropped.jsonl, result.json, index.html
 """
 
-import json
-import os
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from videoperceiver.data import manifest
-from videoperceiver.data.prepare import Preparation
-from videoperceiver.data.schema import complete, from_row, to_row
+from videoperceiver.data.annotate import labels_of, load_annotator, spend
+from videoperceiver.data.annotating import annotated
+from videoperceiver.data.assemble import assemble
+from videoperceiver.data.card import write_card
+from videoperceiver.data.executors import Row, run_tasks
+from videoperceiver.data.journal import Journal, rows_of
+from videoperceiver.data.outcomes import Outcome, Task
+from videoperceiver.data.prepare import make_worker
 from videoperceiver.data.sources import Request, find
 from videoperceiver.errors import SampleError
 from videoperceiver.progress import stage_progress
 from videoperceiver.runs import Run
-from videoperceiver.scoring.keywords import load_keywords
-from videoperceiver.scoring.relevance import load_relevance
 from videoperceiver.stages import DataConfig
-from videoperceiver.types import Sample
 from videoperceiver.video.degrade import load_operator
-from videoperceiver.video.pool import DecodePool
 
-_ROWS, _WORK = "rows.jsonl", "unpacked"
+FOUND, ANNOTATED, PREPARED, WORK = "found.jsonl", "annotated.jsonl", "prepared.jsonl", "unpacked"
 
 
 def run(config: DataConfig) -> Run:
@@ -36,79 +43,96 @@ def run(config: DataConfig) -> Run:
     run = Run.open_or_create(config.output, config, stage="data")
     if run.finished:
         return run
-    request = Request(Path(config.source), run.folder / _WORK, config.split, config.seed, config.frame_fps or None)
-    found = find(request, config.format)
-    run.write_json("source.json", {"format": config.format, "terms": found.terms, "clips": len(found.clips), "notes": found.notes})
-    clips = found.clips[: config.limit or None]
-    rows = run.folder / _ROWS
-    done = {row["id"] for row in _read_rows(rows)} | {row["sample_id"] for row in run.rejects()}
-    left = [(sample, path) for sample, path in clips if sample.id not in done]
-    with (
-        DecodePool(config.num_workers, config.deadline_s, config.memory_mb) as pool,
-        stage_progress(f"stage 0 · {run.folder.name}", len(clips), len(done)) as advance,
-    ):
-        stage = Preparation(config, pool, load_keywords(config.keywords), load_relevance(config.relevance, **_relevance_options(config)))
-        with rows.open("a", encoding="utf-8") as out:
-            for (_, path), made in zip(left, stage.prepare(left), strict=True):
-                if isinstance(made, SampleError):
-                    run.reject(made)
-                    run.check_rejects(config.max_reject_rate, seen=len(clips))
-                else:
-                    _place(path, run.folder / made.video)
-                    out.write(json.dumps(to_row(made)) + "\n")
-                advance()
-    samples = [from_row(complete(row, str(rows))) for row in _read_rows(rows)]
-    manifest.write(samples, run.folder / "manifest.parquet")
-    shutil.rmtree(run.folder / _WORK, ignore_errors=True)  # what is used of it lies under media/
-    run.write_json("result.json", summarize(samples, len(run.rejects())))
+    number = _find(run, config)
+    rows = run.folder / FOUND
+    if config.annotate.method != "none":
+        _annotate(run, config, number)
+        rows = run.folder / ANNOTATED
+    _prepare(run, config, rows, number)
+    began_s = time.monotonic()
+    result = assemble(run, config, run.folder / PREPARED)
+    shutil.rmtree(run.folder / WORK, ignore_errors=True)  # what is used of it lies under media/
+    run.write_json("result.json", result)
+    if result["clips"]:
+        write_card(run.folder / "manifest.parquet", run.folder)
+    result["seconds"]["assemble"] = time.monotonic() - began_s
+    run.write_json("result.json", result)
     run.finish()
     return run
 
 
-def summarize(samples: Sequence[Sample], num_rejected: int) -> dict[str, object]:
-    """Counts for the card of the data set and the command's last table; shares are None where nothing carries them."""
-    shares = np.array([s.event_share for s in samples if s.event_share is not None])
-    checked = [s.degradation.removed for s in samples if s.degradation is not None and s.degradation.removed is not None]
-    return {
-        "clips": len(samples),
-        "rejected": num_rejected,
-        "questions": sum(len(s.questions) for s in samples),
-        "splits": dict(Counter(s.split for s in samples)),
-        "with_degraded": sum(s.degradation is not None for s in samples),
-        "event_removed": float(np.mean(checked)) if checked else None,
-        "event_share_before": float(shares[:, 0].mean()) if len(shares) else None,
-        "event_share_after": float(shares[:, 1].mean()) if len(shares) else None,
-        "times_assumed": sum(s.tags.get("times") == "assumed" for s in samples),
-        "frames": sum(len(s.t_s) for s in samples),
-    }
+def _find(run: Run, config: DataConfig) -> int:
+    """Writes down what the source has, once; returns how many clips."""
+    if (run.folder / "source.json").exists():
+        return sum(1 for _ in (run.folder / FOUND).open("rb"))
+    split = "" if config.shares else config.split
+    request = Request(Path(config.source).absolute(), (run.folder / WORK).absolute(), split, config.seed, config.frame_fps or None)
+    found = find(request, config.format)
+    (run.folder / FOUND).unlink(missing_ok=True)
+    with Journal(run.folder / FOUND) as journal, stage_progress(f"find · {run.folder.name}", config.limit or None) as advance:
+        for sample, media in islice(found.clips, config.limit or None):
+            journal.add(Task(sample, media).to_json())
+            advance()
+    notes = [*found.notes, *([f"the first {config.limit} clips; what follows was not looked at"] if journal.num_rows == config.limit else [])]
+    run.write_json("source.json", {"format": config.format, "terms": found.terms, "clips": journal.num_rows, "notes": notes})
+    return journal.num_rows
 
 
-def _relevance_options(config: DataConfig) -> dict[str, str]:
-    return {"model": config.relevance_model} if config.relevance_model else {}
+def _annotate(run: Run, config: DataConfig, number: int) -> None:
+    """Writes captions and questions for the clips that were not come to yet."""
+    with Journal(run.folder / ANNOTATED) as journal:
+        if journal.num_rows == number:
+            return
+        labels = labels_of(Task.from_json(row).sample for row in rows_of(run.folder / FOUND))
+        annotator = load_annotator(config.annotate, run.folder / "answers", labels)
+        assert annotator is not None
+        tasks = (Task.from_json(row) for row in islice(rows_of(run.folder / FOUND), journal.num_rows, None))
+        with stage_progress(f"annotate · {run.folder.name}", number, journal.num_rows) as advance:
+            try:
+                for task in annotated(tasks, annotator, config):
+                    journal.add(task.to_json())
+                    advance()
+            finally:
+                run.write_json("annotate.json", spend(annotator))
 
 
-def _place(source: Path, target: Path) -> None:
-    """Put a clip beside the manifest: a hard link costs no space; another file system gets a copy."""
-    if target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    copy = _link if os.stat(source).st_dev == os.stat(target.parent).st_dev else shutil.copy2
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=copy)
-    else:
-        copy(source, target)
+def _prepare(run: Run, config: DataConfig, rows: Path, number: int) -> None:
+    """Prepares the clips that were not come to yet."""
+    for row in rows_of(run.folder / PREPARED):
+        _told(run, config, row, number)
+    with Journal(run.folder / PREPARED) as journal, stage_progress(f"prepare · {run.folder.name}", number, journal.num_rows) as advance:
+        if journal.num_rows == number:
+            return
+        outcomes = run_tasks(
+            config.executor,
+            make_worker,
+            str((run.folder / "config.yaml").absolute()),
+            islice(rows_of(rows), journal.num_rows, None),
+            died=_died,
+            num_workers=config.runtime.num_workers,
+            chunk=config.runtime.chunk,
+        )
+        for row in outcomes:
+            journal.add(row)
+            _told(run, config, row, number)
+            advance()
 
 
-def _link(source: str | Path, target: str | Path) -> None:
-    os.link(os.path.realpath(source), target)
+def _told(run: Run, config: DataConfig, row: Row, number: int) -> None:
+    """Records a reject, and stops where there are too many."""
+    if row["error"] is not None:
+        reject = Outcome.from_json(row).reject
+        assert reject is not None
+        run.reject(reject)
+        run.check_rejects(config.max_reject_rate, seen=number)
 
 
-def _read_rows(path: Path) -> Iterator[dict]:
-    """Whole lines of the rows written so far; a torn last line, left by a kill, is cut off so that its clip is done again."""
-    if not path.exists():
-        return
-    text = path.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    if len(whole) < len(text):
-        path.write_bytes(whole)
-    yield from map(json.loads, whole.splitlines())
+def _died(row: Row, ending: str) -> dict[str, Any]:
+    """The outcome of a clip that kills the processes that prepare it."""
+    task = Task.from_json(row)
+    return Outcome.rejected(task, SampleError(f"preparing it ended three processes ({ending}); it needs too much memory, or a library fails on it")).to_json()
+
+
+def samples_of(path: Path) -> Iterator[Outcome]:
+    """The outcomes of a build so far."""
+    return (Outcome.from_json(row) for row in rows_of(path))

@@ -71,7 +71,7 @@ def candidates(source: str | Path, *, fps: float, frame_fps: float | None = None
     videos, folders, num_other = media_below(source)
     clips = sorted(videos + (folders if frame_fps else []))
     if not clips:
-        raise ManifestError(f"{source}: {nothing(folders)}")
+        raise ManifestError(f"{source}: {nothing(len(folders))}")
     return [Candidate(path, {"fps": fps, "frame_fps": frame_fps}) for path in clips], num_other
 
 

@@ -92,7 +92,7 @@ def build_sets(folder: Path, names: Iterable[str], num_workers: int) -> dict[str
     """Stage 0 on rendered sets: their annotated events are the key frames."""
     runs = {}
     for name in names:
-        fields = {"source": samples_path(folder, name), "output": folder / "data" / name, "num_workers": num_workers}
+        fields = {"source": samples_path(folder, name), "output": folder / "data" / name, "runtime.num_workers": num_workers}
         runs[name] = build.run(load(DataConfig, recipe("tiny/data.yaml"), overrides(fields)))
     return runs
 

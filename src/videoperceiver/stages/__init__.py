@@ -4,7 +4,7 @@ Frozen, validated once by `config.load`, saved whole in the run directory. A val
 are our choice. Nested groups keep each record small.
 """
 
-from videoperceiver.stages.data import QUESTION_FAMILIES, AnnotateConfig, AnnotateServerConfig, DataConfig
+from videoperceiver.stages.data import QUESTION_FAMILIES, AnnotateConfig, AnnotateServerConfig, DataConfig, DataRuntimeConfig
 from videoperceiver.stages.demo import DemoConfig
 from videoperceiver.stages.evaluation import CONDITIONS, BenchmarkConfig, EngineConfig, EvaluateConfig, EvidenceConfig
 from videoperceiver.stages.grpo import CounterfactualConfig, GrpoConfig, RewardConfig, RolloutEngineConfig, SamplingConfig, WatchConfig
@@ -35,6 +35,7 @@ __all__ = [
     "ContrastiveConfig",
     "CounterfactualConfig",
     "DataConfig",
+    "DataRuntimeConfig",
     "DemoConfig",
     "EngineConfig",
     "EvaluateConfig",

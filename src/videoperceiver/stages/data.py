@@ -8,6 +8,7 @@ from omegaconf import MISSING
 from videoperceiver.errors import ConfigError
 from videoperceiver.plugins import suggestion
 from videoperceiver.stages.operators import check_operator
+from videoperceiver.stages.validate import ValidateConfig
 
 QUESTION_FAMILIES = ("when", "count", "order", "which", "happens", "changed", "motion")
 """What an annotator asks: when, how many times, before/after and order, which of these, whether at all, what changes, direction and speed."""
@@ -73,6 +74,22 @@ class AnnotateConfig:
 
 
 @dataclass(frozen=True)
+class DataRuntimeConfig:
+    """How stage 0 is spread over processes. A continued run may change these, and its executor: they change no row."""
+
+    num_workers: int = 2  # processes that score clips; 1 = this one
+    decoders: int = 1  # processes of each worker that decode; several feed one worker with a network on a GPU
+    deadline_s: float = 60.0  # a clip that takes the decoder longer is rejected
+    memory_mb: int = 2048  # what decoding one clip may allocate
+    chunk: int = 8  # clips that a worker is given at once
+
+    def __post_init__(self) -> None:
+        for name in ("num_workers", "decoders", "deadline_s", "memory_mb", "chunk"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"runtime.{name} is {getattr(self, name):g}; expected a number above 0")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Stage 0: clips -> keywords -> key frames -> V' -> manifest (paper 3.1, 3.4)."""
 
@@ -95,10 +112,14 @@ class DataConfig:
     prominence: float = 0.25  # of the score range
     rel_height: float = 0.4  # of the score range
     removed_threshold: float = 0.5  # V' counts as free of the event when no replaced frame exceeds this share of the range of scores
-    num_workers: int = 2
-    deadline_s: float = 60.0
-    memory_mb: int = 2048
+    annotate: AnnotateConfig = field(default_factory=AnnotateConfig)
+    validate: ValidateConfig = field(default_factory=ValidateConfig)
+    shares: dict[str, float] = field(default_factory=dict)  # split -> share, by video, of clips whose source names none; empty = all are `split`
+    executor: Literal["local", "ray"] = "local"  # processes of this machine, or tasks of a Ray cluster
+    runtime: DataRuntimeConfig = field(default_factory=DataRuntimeConfig)
     max_reject_rate: float = 0.05
 
     def __post_init__(self) -> None:
         check_operator(self.operator)
+        if self.shares and (self.shares.keys() - {"train", "validation", "test"} or min(self.shares.values()) < 0 or abs(sum(self.shares.values()) - 1) > 1e-6):
+            raise ConfigError(f"shares is {dict(self.shares)}; expected shares of train, validation and test that sum to 1, as {{train: 0.9, test: 0.1}}")

@@ -39,6 +39,7 @@ class _Worker:
         self._deadline_s, self._memory_mb = deadline_s, memory_mb
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
+        self.cpu_s = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -63,17 +64,18 @@ class _Worker:
         self._channel = channel
         return channel
 
-    def read(self, request: ReadRequest) -> Clip | SampleError:
-        """Reads one clip, within the deadline."""
+    def answer(self, request: ReadRequest) -> list[Clip] | SampleError:
+        """Does what is asked, within the deadline."""
         channel = self._start()
         deadline = time.monotonic() + self._deadline_s
         try:
             send_request(channel, request, deadline)
-            result = receive_result(channel, request, deadline)
+            result, cpu_s = receive_result(channel, request, deadline)
+            self.cpu_s += cpu_s
             if isinstance(result, BudgetError):
                 self.end()  # what memory it has left may be in pieces
-            if isinstance(result, Clip) and result.assumed:
-                logger.warning(NOT_ITS_OWN_TIMES, request.sample_id or result.source, result.assumed)
+            if not isinstance(result, SampleError) and request.action == "read" and result[0].assumed:
+                logger.warning(NOT_ITS_OWN_TIMES, request.sample_id or result[0].source, result[0].assumed)
             return result
         except TimeoutError:
             self.end()
@@ -146,12 +148,28 @@ class DecodePool:
         """One clip, read when a worker is free."""
         return self._threads.submit(self._read_one, request)
 
+    def ask(self, request: ReadRequest) -> list[Clip]:
+        """What any request comes to; waits for it, and raises the SampleError that says why not."""
+        answered = self._answer(request)
+        if isinstance(answered, SampleError):
+            raise answered
+        return answered
+
     def _read_one(self, request: ReadRequest) -> Clip | SampleError:
+        answered = self._answer(request)
+        return answered if isinstance(answered, SampleError) else answered[0]
+
+    def _answer(self, request: ReadRequest) -> list[Clip] | SampleError:
         worker = self._idle.get()
         try:
-            return worker.read(request)
+            return worker.answer(request)
         finally:
             self._idle.put(worker)
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that the workers have taken."""
+        return sum(worker.cpu_s for worker in self._workers)
 
     @property
     def pids(self) -> list[int]:

@@ -5,9 +5,9 @@ import os
 import select
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,17 +21,20 @@ _ERRORS = {error.__name__: error for error in (SampleError, VideoReadError, Budg
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """One clip to read.
+    """Something to do with one video.
 
     Attributes:
         source: path of a file or folder of images, or a file's bytes.
-        options: keyword arguments of `read_clip`.
+        options: keyword arguments of the action's function.
         sample_id: for messages.
+        action: "read" a clip (`read.read_clip`) or several "views" (`views.read_views`), tell the "times" of its frames (`read.frame_times`: a clip
+            without frames), or write a clip that was "cut" out of it or is "copied" out of an archive (`extract`: no clip comes back).
     """
 
     source: Source
     options: Mapping[str, Any] = field(default_factory=dict)
     sample_id: str | None = None
+    action: Literal["read", "views", "times", "cut", "copied"] = "read"
 
 
 class Channel:
@@ -92,7 +95,7 @@ def send_request(channel: Channel, request: ReadRequest, deadline: float) -> Non
     data = request.source if isinstance(request.source, bytes) else b""
     options = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in request.options.items()}
     path = None if isinstance(request.source, bytes) else os.fsdecode(request.source)
-    channel.send({"path": path, "num_bytes": len(data), "options": options, "sample_id": request.sample_id}, data, deadline=deadline)
+    channel.send({"path": path, "num_bytes": len(data), "options": options, "sample_id": request.sample_id, "action": request.action}, data, deadline=deadline)
 
 
 def receive_request(channel: Channel) -> ReadRequest:
@@ -100,22 +103,27 @@ def receive_request(channel: Channel) -> ReadRequest:
     header = channel.receive()
     data = bytes(channel.receive_bytes(header["num_bytes"]))
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in header["options"].items()}
-    return ReadRequest(data if header["path"] is None else header["path"], options, header["sample_id"])
+    return ReadRequest(data if header["path"] is None else header["path"], options, header["sample_id"], header["action"])
 
 
-def send_result(channel: Channel, result: Clip | SampleError) -> None:
-    """Worker to pool."""
+def send_result(channel: Channel, result: Sequence[Clip] | SampleError, cpu_s: float = 0.0) -> None:
+    """Worker to pool, with the processor time that it took."""
     if isinstance(result, SampleError):
-        channel.send({"error": type(result).__name__, "reason": result.reason, "path": result.path})
+        channel.send({"error": type(result).__name__, "reason": result.reason, "path": result.path, "cpu_s": cpu_s})
     else:
-        channel.send({"shape": result.frames.shape, "assumed": result.assumed}, result.frames.reshape(-1).data, result.t_s.view(np.uint8).data)
+        clips = [{"shape": clip.frames.shape, "num_times": len(clip.t_s), "assumed": clip.assumed} for clip in result]
+        parts = [part for clip in result for part in (clip.frames.reshape(-1).data, np.ascontiguousarray(clip.t_s).view(np.uint8).data)]
+        channel.send({"clips": clips, "cpu_s": cpu_s}, *parts)
 
 
-def receive_result(channel: Channel, request: ReadRequest, deadline: float) -> Clip | SampleError:
-    """In the pool: the answer to a request."""
+def receive_result(channel: Channel, request: ReadRequest, deadline: float) -> tuple[list[Clip] | SampleError, float]:
+    """In the pool: the answer to a request, and the processor time that it took."""
     header = channel.receive(deadline)
     if "error" in header:
-        return _ERRORS[header["error"]](header["reason"], path=header["path"], sample_id=request.sample_id)
-    frames = channel.receive_bytes(int(np.prod(header["shape"])), deadline).reshape(header["shape"])
-    t_s = channel.receive_bytes(8 * len(frames), deadline).view(np.float64)
-    return Clip(frames, t_s, name_of(request.source), header["assumed"])
+        return _ERRORS[header["error"]](header["reason"], path=header["path"], sample_id=request.sample_id), header["cpu_s"]
+    clips = []
+    for clip in header["clips"]:
+        frames = channel.receive_bytes(int(np.prod(clip["shape"])), deadline).reshape(clip["shape"])
+        t_s = channel.receive_bytes(8 * clip["num_times"], deadline).view(np.float64)
+        clips.append(Clip(frames, t_s, name_of(request.source), clip["assumed"]))
+    return clips, header["cpu_s"]

@@ -9,12 +9,18 @@ import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
+
+import numpy as np
 
 from videoperceiver.errors import BudgetError, SampleError
 from videoperceiver.types import Clip
+from videoperceiver.video.extract import copy_out, cut
 from videoperceiver.video.read import read_clip
-from videoperceiver.video.source import name_of
+from videoperceiver.video.source import Source, name_of, reading
+from videoperceiver.video.track import open_track
+from videoperceiver.video.views import read_views
 from videoperceiver.video.wire import Channel, ReadRequest, receive_request, send_result
 
 _GRACE_S = 30
@@ -29,14 +35,32 @@ def limit_memory(memory_mb: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def answer(request: ReadRequest) -> Clip | SampleError:
-    """Reads one clip; what is wrong with it is an answer, not an exception."""
+def answer(request: ReadRequest) -> list[Clip] | SampleError:
+    """Does what is asked; what is wrong with the video is an answer, not an exception."""
+    source, options = request.source, request.options
     try:
-        return read_clip(request.source, num_threads=1, **request.options)
+        match request.action:
+            case "read":
+                return [read_clip(source, num_threads=1, **options)]
+            case "views":
+                return read_views(source, num_threads=1, **options)
+            case "times":
+                return [_times(source, **options)]
+            case "cut":
+                cut(source, **options)
+            case "copied":
+                copy_out(source, **options)
+        return []
     except SampleError as error:
         return error
     except MemoryError:
         return BudgetError("decoding ran out of memory; raise memory_mb, or read fewer or smaller frames", path=name_of(request.source))
+
+
+def _times(source: Source, frame_fps: float | None = None) -> Clip:
+    """When each frame is shown, without frames."""
+    with reading(name_of(source)), open_track(source, frame_fps=frame_fps, num_threads=1) as track:
+        return Clip(np.empty((0, 0, 0, 3), np.uint8), np.asarray(track.times_s, np.float64), name_of(source), track.assumed)
 
 
 def main() -> None:
@@ -56,7 +80,9 @@ def main() -> None:
             return
         # The pool kills this process at its deadline; should the pool itself be gone by then, the alarm does.
         signal.alarm(math.ceil(deadline_s) + _GRACE_S)
-        send_result(channel, answer(request))
+        began_s = time.process_time()
+        result = answer(request)
+        send_result(channel, result, time.process_time() - began_s)
         signal.alarm(0)
 
 

@@ -45,7 +45,7 @@ def test_a_split_gives_its_clips_and_says_what_differs(copy, request_of):
 
 
 def test_odd_names_go_all_the_way_into_a_manifest(copy, tmp_path):
-    overrides = [f"source={copy}", f"output={tmp_path / 'out'}", "format=hmdb51-1", "relevance=motion", "num_workers=1"]
+    overrides = [f"source={copy}", f"output={tmp_path / 'out'}", "format=hmdb51-1", "relevance=motion", "runtime.num_workers=1"]
     run = build.run(load(DataConfig, None, overrides))
     samples = manifest.read(run.folder / "manifest.parquet")
     assert [sample.split for sample in samples] == ["train", "test", "test"]

@@ -163,7 +163,7 @@ def test_shards_become_a_manifest_and_leave_nothing_unpacked(stand_in, tmp_path)
     said = json.dumps({"caption": "a dot falls", "split": "test", "events": [{"start": 0.2, "end": 0.3}]}).encode()
     shard(tmp_path / "copy" / "0001.tar", {"a.mp4": video, "a.json": said, "b.txt": b"a dot rises\n", "b.mp4": video, "c.jpg": b"x"})
     shard(tmp_path / "copy" / "0002.tar", {"a.mp4": video, "../../evil.mp4": video, "/evil.mp4": video, "link.mp4": None})
-    overrides = [f"source={tmp_path / 'copy'}", f"output={tmp_path / 'out'}", "format=webdataset", "relevance=motion", "num_workers=1"]
+    overrides = [f"source={tmp_path / 'copy'}", f"output={tmp_path / 'out'}", "format=webdataset", "relevance=motion", "runtime.num_workers=1"]
     run = build.run(load(DataConfig, None, overrides))
     samples = manifest.read(run.folder / "manifest.parquet")
     assert [(s.id, s.caption, s.split, s.spans) for s in samples] == [

@@ -1,12 +1,14 @@
 """Where stage 0's clips come from: public data sets in their own layout, tables, shards, folders, manifests. One file a source, one shape for all."""
 
+import hashlib
 import logging
-from pathlib import Path
+from collections.abc import Iterator
 
 from videoperceiver.data.manifest import Manifest
+from videoperceiver.data.media import Media
 from videoperceiver.data.sources import celebv_hq, folder, hmdb51, mm_au, table, video_r1, webdataset
-from videoperceiver.data.sources.base import DataSource, Found, Request
-from videoperceiver.errors import ConfigError
+from videoperceiver.data.sources.base import Clips, DataSource, Found, Request
+from videoperceiver.errors import ConfigError, ManifestError
 from videoperceiver.plugins import suggestion
 
 logger = logging.getLogger(__name__)
@@ -16,7 +18,7 @@ SOURCES: dict[str, DataSource] = {source.name: source for module in _MODULES for
 
 
 def find(request: Request, name: str = "auto") -> Found:
-    """The clips of a local copy; terms of use and whatever differs from the published release are logged.
+    """The clips of a local copy, one after the other; its terms of use are logged here, what differs from the published release once all were seen.
 
     Args:
         request: what is asked for.
@@ -24,10 +26,10 @@ def find(request: Request, name: str = "auto") -> Found:
 
     Raises:
         ConfigError: an unknown name.
-        ManifestError: nothing there, or malformed.
+        ManifestError: nothing there, malformed, or two clips of one id (some of it only while the clips are gone through).
     """
     if name == "auto" and not request.root.is_dir():
-        return Found(_listed(request.root))
+        return Found(_listed(Manifest(request.root)))
     source = SOURCES.get("folder" if name == "auto" else name)
     if source is None:
         raise ConfigError(f"source format {name!r} is unknown{suggestion(name, SOURCES)}; expected auto or one of {', '.join(SOURCES)}")
@@ -36,12 +38,29 @@ def find(request: Request, name: str = "auto") -> Found:
     if source.terms:
         logger.warning("terms: %s", source.terms)
     found = source.find(request)
-    found.terms = source.terms
-    for note in found.notes:
-        logger.warning("%s: %s", request.root, note)
+    found.clips = _told(_unclashed(found.clips), found, request)
     return found
 
 
-def _listed(path: Path) -> list:
-    listed = Manifest(path)
-    return [(sample, listed.resolve(sample)) for sample in listed]
+def _listed(listed: Manifest) -> Iterator[tuple]:
+    for sample in listed:
+        yield sample, Media(str(listed.resolve(sample)))
+
+
+def _unclashed(clips: Clips) -> Clips:
+    """The same; refuses a second clip of an id, naming both. Of each id 8 bytes are remembered, and of its media the place alone."""
+    seen: dict[bytes, str] = {}
+    for sample, media in clips:
+        key = hashlib.blake2b(sample.id.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+        if key in seen:
+            raise ManifestError(
+                f"two clips have the id {sample.id!r}: {seen[key]} and {media.path}. Rename one of them, or build them apart: ids must be unique in a manifest"
+            )
+        seen[key] = media.path
+        yield sample, media
+
+
+def _told(clips: Clips, found: Found, request: Request) -> Clips:
+    yield from clips
+    for note in found.notes:
+        logger.warning("%s: %s", request.root, note)

@@ -7,11 +7,12 @@ The class is the caption; the action fills the clip, so there are no spans. Ther
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from videoperceiver.data.sources.base import DataSource, Found, Request, require_clips, seeded
+from videoperceiver.data.media import Media
+from videoperceiver.data.sources.base import Clips, DataSource, Notes, Request
 from videoperceiver.errors import ManifestError
 from videoperceiver.types import Sample
 
@@ -22,16 +23,16 @@ _NAME = re.compile(r".+_([hulf])_(cm|nm)_np\d+_(fr|ba|le|ri)_(goo|med|bad)_\d+\.
 _SPLITS = {"1": "train", "2": "test", "0": None}
 
 
-def find(request: Request, *, number: int = 1) -> Found:
+def clips(request: Request, notes: Notes, *, number: int) -> Clips:
     """Clips of one official split, 1 to 3; those it leaves unused are left out.
 
     Raises:
-        ManifestError: no split files, a malformed line, or no clip.
+        ManifestError: no split files, or a malformed line.
     """
     lists = sorted(request.root.rglob(f"*_test_split{number}.txt"))
     if not lists:
         raise ManifestError(f"{request.root}: no *_test_split{number}.txt below it; unpack the official test_train_splits beside the class folders")
-    found, missing, odd = Found(), [], []
+    counts = {"train": 0, "test": 0}
     for file in lists:
         label = file.name.removesuffix(f"_test_split{number}.txt")
         for name, split in _rows(file):
@@ -39,36 +40,25 @@ def find(request: Request, *, number: int = 1) -> Found:
             if split is None:
                 continue
             if not path.is_file():
-                missing.append(f"{label}/{name}")
+                notes.leave_out("listed but not there", f"{label}/{name}")
                 continue
             if not _NAME.fullmatch(name):
-                odd.append(name)
-            words = label.replace("_", " ")
+                notes.say(f"its name is not of the release's pattern: {label}/{name}")
+            counts[split] += 1
             video = f"{label}/{name}"
-            found.clips.append((Sample(video, video, "", split, "hmdb51", (), words, tags={"class": label}), path))
-    found.compare("train clips", sum(sample.split == "train" for sample, _ in found.clips), TRAIN)
-    found.compare("test clips", sum(sample.split == "test" for sample, _ in found.clips), TEST)
-    found.compare("clips on disk", sum(1 for _ in request.root.glob("*/*.avi")), CLIPS)
-    found.leave_out("listed but not there", missing)
-    if odd:
-        found.notes.append(f"names not of the release's pattern: {', '.join(odd[:3])}")
-    found.clips = seeded(found.clips, request.seed)
-    return require_clips(found, request.root, "CLASS/NAME.avi as listed in the split files")
+            yield Sample(video, video, "", split, "hmdb51", (), label.replace("_", " "), tags={"class": label}), Media(str(path))
+    notes.compare("train clips", counts["train"], TRAIN)
+    notes.compare("test clips", counts["test"], TEST)
+    notes.compare("clips on disk", sum(1 for _ in request.root.glob("*/*.avi")), CLIPS)
 
 
-def _rows(file: Path) -> list[tuple[str, str | None]]:
-    rows = []
+def _rows(file: Path) -> Iterator[tuple[str, str | None]]:
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         name, _, tag = line.strip().rpartition(" ")
         if line.strip() and (tag not in _SPLITS or "/" in name or not name):
             raise ManifestError(f"{file}:{number}: got {line!r}, expected 'NAME.avi TAG' with a tag of 0, 1 or 2")
         if line.strip():
-            rows.append((name.strip(), _SPLITS[tag]))
-    return rows
+            yield name.strip(), _SPLITS[tag]
 
 
-def _of(number: int) -> Callable[[Request], Found]:
-    return partial(find, number=number)
-
-
-SOURCES = tuple(DataSource(f"hmdb51-{number}", TERMS, _of(number)) for number in (1, 2, 3))
+SOURCES = tuple(DataSource(f"hmdb51-{number}", TERMS, "CLASS/NAME.avi as listed in the split files", partial(clips, number=number)) for number in (1, 2, 3))

@@ -14,7 +14,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from videoperceiver.data.sources.base import DataSource, Found, Request, number_of, require_clips, seeded
+from videoperceiver.data.media import Media
+from videoperceiver.data.sources.base import Clips, DataSource, Notes, Request, number_of
 from videoperceiver.data.sources.sheets import rows_of
 from videoperceiver.errors import ManifestError
 from videoperceiver.types import Sample, Span
@@ -26,37 +27,33 @@ SHEETS = {"cap": ("cap_text_annotations", "annotation file", 9_768), "dada": ("d
 _CAP_FOLDERS = ((10, "1-10"), (11, "11"), (42, "12-42"), (43, "43"), (62, "44-62"))
 
 
-def find(request: Request) -> Found:
+def clips(request: Request, notes: Notes) -> Clips:
     """Clips of the parts whose sheet is there.
 
     Raises:
-        ManifestError: no rate given, no sheet, a malformed row, or no clip.
+        ManifestError: no rate given, or a malformed row.
     """
     if not request.frame_fps:
         raise ManifestError(f"{request.root}: MM-AU's clips are folders of frames and nothing states their rate; set frame_fps (30 is usual and doubtful)")
-    found, missing, cut_off = Found(), [], []
     for part, (stem, sheet, published) in SHEETS.items():
         file = next((path for suffix in (".xls", ".xlsx", ".csv") if (path := request.root / f"{stem}{suffix}").is_file()), None)
         if file is None:
-            found.notes.append(f"no sheet {stem}: the part {part.upper()} is left out")
+            notes.say(f"no sheet {stem}: the part {part.upper()} is left out")
             continue
         count = 0
         for count, row in enumerate(rows_of(file, sheet), start=1):
             where = f"{file}, row {count + 1}"
-            path = request.root / media_of(part, row, where)
+            place = media_of(part, row, where)
+            path = request.root / place
             if not path.is_dir():
-                missing.append(path.relative_to(request.root).as_posix())
+                notes.leave_out("not there", place.as_posix())
                 continue
             total, there = number_of(row, "total frames", where), sum(image.suffix.lower() in IMAGE_SUFFIXES for image in path.iterdir())
             if there < total:
-                cut_off.append(f"{path.relative_to(request.root).as_posix()} ({there} of {total} frames)")
+                notes.leave_out("half unpacked", f"{place.as_posix()} ({there} of {total} frames)")
                 continue
-            found.clips.append((_sample(part, row, path.relative_to(request.root), request, where), path))
-        found.compare(f"rows in {file.name}", count, published)
-    found.leave_out("not there", missing)
-    found.leave_out("half unpacked", cut_off)
-    found.clips = seeded(found.clips, request.seed)
-    return require_clips(found, request.root, "cap_text_annotations.xls with CAP-DATA/, or dada_text_annotations.xlsx with DADA-DATA/")
+            yield _sample(part, row, place, request, where), Media(str(path))
+        notes.compare(f"rows in {file.name}", count, published)
 
 
 def media_of(part: str, row: dict[str, Any], where: str) -> Path:
@@ -95,4 +92,4 @@ def clean(text: object) -> str:
     return " ".join(re.sub(r"\[(CLS|SEP)\]", " ", str(text or "").replace("\xa0", " ")).split())
 
 
-SOURCES = (DataSource("mm_au", TERMS, find),)
+SOURCES = (DataSource("mm_au", TERMS, "cap_text_annotations.xls with CAP-DATA/, or dada_text_annotations.xlsx with DADA-DATA/", clips),)

@@ -10,6 +10,7 @@ from typing import Any
 
 from videoperceiver.errors import ManifestError, MissingExtraError
 
+_CHUNK = 2**16
 SUFFIXES = (".csv", ".jsonl", ".json", ".parquet", ".xlsx", ".xls")
 
 
@@ -51,14 +52,37 @@ def _csv(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip():
-            yield _record(json.loads(line), f"line {number}")
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield _record(json.loads(line), f"line {number}")
 
 
 def _json(path: Path) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(json.loads(path.read_text(encoding="utf-8")), start=1):
-        yield _record(row, f"row {number}")
+    """Objects of an array, one after the other: half a million rows need not be held at once."""
+    decode, number = json.JSONDecoder().raw_decode, 0
+    with path.open(encoding="utf-8") as file:
+        text, is_end = file.read(_CHUNK).lstrip(), False
+        if not text.startswith("["):
+            raise ValueError("expected an array of objects")
+        text = text[1:].lstrip()
+        while not text.startswith("]"):
+            try:
+                row, used = decode(text)
+            except json.JSONDecodeError:
+                if is_end:
+                    raise
+                more = file.read(max(_CHUNK, len(text)))
+                text, is_end = text + more, not more
+                continue
+            number += 1
+            yield _record(row, f"row {number}")
+            text = text[used:].lstrip()
+            if len(text) < _CHUNK // 2:
+                text = (text + file.read(_CHUNK)).lstrip()
+            if not text.startswith((",", "]")):
+                raise ValueError(f"expected a comma or the end of the array after row {number}")
+            text = text.removeprefix(",").lstrip()
 
 
 def _record(row: object, where: str) -> dict[str, Any]:
@@ -93,6 +117,7 @@ def _workbook(path: Path, sheet: str | None) -> Iterator[dict[str, Any]]:
         name = sheet if sheet is not None else names[0]
         if name not in names:
             raise ValueError(f"no sheet {name!r}; it has {', '.join(names)}")
-        header, *rows = table(name)
+        rows = iter(table(name))
+        header = next(rows, ())
         for row in rows:
             yield dict(zip(header, row, strict=False))

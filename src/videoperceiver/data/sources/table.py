@@ -5,11 +5,14 @@ Columns: `video` (required; a file, or a folder of images), `caption`, `split`, 
 One row an event or a question: rows of one video are gathered, and the first caption and split that are not empty hold.
 """
 
-from pathlib import PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 from videoperceiver.data.manifest import SPLITS
-from videoperceiver.data.sources.base import DataSource, Found, Request, require_clips, seeded
+from videoperceiver.data.media import Media
+from videoperceiver.data.sources.base import Clips, DataSource, Notes, Request
+from videoperceiver.data.sources.gather import gather
 from videoperceiver.data.sources.sheets import SUFFIXES, rows_of
 from videoperceiver.errors import ManifestError
 from videoperceiver.types import Question, QuestionKind, Sample, Span
@@ -17,30 +20,33 @@ from videoperceiver.types import Question, QuestionKind, Sample, Span
 COLUMNS = ("video", "caption", "split", "start", "end", "label", "question", "answer", "kind", "frame_fps")
 
 
-def find(request: Request) -> Found:
+def clips(request: Request, notes: Notes) -> Clips:
     """The clips that a table names.
 
     Raises:
-        ManifestError: an unknown or missing column, a cell that cannot be read, a path that leaves the folder, or no clip.
+        ManifestError: an unknown or missing column, a cell that cannot be read, or a path that leaves the folder.
     """
     if request.root.is_dir():
         raise ManifestError(f"{request.root}: is a folder; name the table ({', '.join(SUFFIXES)})")
-    found, rows, missing = Found(), {}, {}
-    for number, row in enumerate(rows_of(request.root), start=2):
-        where = f"{request.root}, row {number}"
-        row = {name: value for name, value in row.items() if value not in (None, "")}
+    for video, rows in gather(_rows(request.root), request.work):
+        path = request.root.parent / video
+        if path.exists():
+            yield _sample(video, [(where, row) for where, row in rows], request), Media(str(path))
+        else:
+            notes.leave_out("not there", video)
+
+
+def _rows(file: Path) -> Iterator[tuple[str, Any]]:
+    """Each row with where it stands, by its video."""
+    for number, cells in enumerate(rows_of(file), start=2):
+        where = f"{file}, row {number}"
+        row = {name: value for name, value in cells.items() if value not in (None, "")}
         if unknown := row.keys() - set(COLUMNS):
             raise ManifestError(f"{where}: unknown column {sorted(unknown)[0]!r}; known are {', '.join(COLUMNS)}")
         video = PurePosixPath(str(row.get("video", "")))
         if not video.parts or video.is_absolute() or ".." in video.parts:
-            raise ManifestError(f"{where}: video is {row.get('video')!r}, expected a path below {request.root.parent}")
-        if (request.root.parent / video).exists():
-            rows.setdefault(video.as_posix(), []).append((where, row))
-        else:
-            missing[video.as_posix()] = None
-    found.leave_out("not there", list(missing))
-    found.clips = seeded([(_sample(video, given, request), request.root.parent / video) for video, given in rows.items()], request.seed)
-    return require_clips(found, request.root, f"rows with {', '.join(COLUMNS)} whose videos are there")
+            raise ManifestError(f"{where}: video is {row.get('video')!r}, expected a path below {file.parent}")
+        yield video.as_posix(), (where, row)
 
 
 def _sample(video: str, rows: list[tuple[str, dict[str, Any]]], request: Request) -> Sample:
@@ -78,4 +84,4 @@ def _real(row: dict[str, Any], name: str, where: str) -> float:
         raise ManifestError(f"{where}: column {name!r} holds {row.get(name)!r}, expected a number of seconds (or images a second)") from error
 
 
-SOURCES = (DataSource("table", "", find),)
+SOURCES = (DataSource("table", "", f"rows with {', '.join(COLUMNS)} whose videos are there", clips),)

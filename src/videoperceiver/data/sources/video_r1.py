@@ -8,42 +8,50 @@ is trained on it is not out of domain there.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from videoperceiver.data.sources.base import DataSource, Found, Request, require_clips, seeded
+from videoperceiver.data.media import Media
+from videoperceiver.data.sources.base import Clips, DataSource, Notes, Request
+from videoperceiver.data.sources.gather import gather
 from videoperceiver.data.sources.sheets import rows_of
 from videoperceiver.errors import ManifestError
 from videoperceiver.types import Question, QuestionKind, Sample
 
 TERMS = "Video-R1-data: Apache-2.0 by its card; the data sets it draws on keep their own terms"
+_COLUMNS = ("problem_id", "problem", "problem_type", "options", "solution", "data_source")
 _KINDS: dict[str, QuestionKind] = {"multiple choice": "choice", "numerical": "number", "regression": "number", "OCR": "open", "free-form": "open"}
 
 
-def find(request: Request) -> Found:
+def clips(request: Request, notes: Notes) -> Clips:
     """Videos with their questions.
 
     Raises:
-        ManifestError: no file of rows, or no row about a video that is there.
+        ManifestError: no file of rows, or one that cannot be read.
     """
     file = request.root if request.root.is_file() else next(iter(sorted(request.root.glob("Video-R1-*.json"))), None)
     if file is None:
         raise ManifestError(f"{request.root}: no Video-R1-*.json in it; name the file or the folder that holds it")
-    found, rows, aside, missing = Found(), {}, [], {}
+    for name, rows in gather(_rows(file, notes), request.work):
+        path = file.parent / name
+        if not path.is_file():
+            notes.leave_out("not there", name)
+            continue
+        asked = {question.id: question for question in map(_question, reversed(rows)) if question is not None}  # of two with one id the first
+        tags = {"data_source": str(rows[0].get("data_source", ""))}
+        yield Sample(name, name, "", request.split, "video_r1", (), questions=tuple(reversed(asked.values())), tags=tags), Media(str(path))
+
+
+def _rows(file: Path, notes: Notes) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows about videos, by the video's path."""
     for number, row in enumerate(rows_of(file), start=1):
-        name = str(row.get("problem_id", number))
-        question = _question(row)
+        row.setdefault("problem_id", number)
         path = PurePosixPath(str(row.get("path", "")))
-        if row.get("data_type") != "video" or question is None or path.is_absolute() or ".." in path.parts:
-            aside.append(name)
-        elif not (file.parent / path).is_file():
-            missing[path.as_posix()] = None
+        if row.get("data_type") != "video" or _question(row) is None or path.is_absolute() or ".." in path.parts:
+            notes.leave_out("not about a video below the file, or of an unknown kind", str(row["problem_id"]))
         else:
-            rows.setdefault(path, (row, {}))[1].setdefault(question.id, question)
-    found.leave_out("not about a video below the file, or of an unknown kind", aside)
-    found.leave_out("not there", list(missing))
-    found.clips = seeded([(_sample(path, row, tuple(asked.values()), request), file.parent / path) for path, (row, asked) in rows.items()], request.seed)
-    return require_clips(found, file, "rows with problem, problem_type, solution and the path of a video below this file")
+            yield path.as_posix(), {name: row.get(name) for name in _COLUMNS}
 
 
 def _question(row: dict[str, Any]) -> Question | None:
@@ -55,9 +63,4 @@ def _question(row: dict[str, Any]) -> Question | None:
     return Question(str(row.get("problem_id")), text, answer[1].strip(), kind, str(row.get("problem_type")), options if kind == "choice" else ())
 
 
-def _sample(path: PurePosixPath, row: dict[str, Any], questions: tuple[Question, ...], request: Request) -> Sample:
-    name = Path(path).as_posix()
-    return Sample(name, name, "", request.split, "video_r1", (), questions=questions, tags={"data_source": str(row.get("data_source", ""))})
-
-
-SOURCES = (DataSource("video_r1", TERMS, find),)
+SOURCES = (DataSource("video_r1", TERMS, "rows with problem, problem_type, solution and the path of a video below this file", clips),)

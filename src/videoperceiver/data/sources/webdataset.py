@@ -7,13 +7,13 @@ lead out of the shard, are left out.
 """
 
 import json
-import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from videoperceiver.data.manifest import SPLITS
-from videoperceiver.data.sources.base import DataSource, Found, Request, require_clips, seeded
+from videoperceiver.data.media import Media, Member
+from videoperceiver.data.sources.base import Clips, DataSource, Notes, Request
 from videoperceiver.data.sources.folder import VIDEO_SUFFIXES
 from videoperceiver.errors import ManifestError
 from videoperceiver.types import Sample, Span
@@ -21,58 +21,43 @@ from videoperceiver.types import Sample, Span
 _MAX_TEXT_BYTES = 2**22
 
 
-def find(request: Request) -> Found:
-    """Clips of one shard or of a folder of shards.
+def clips(request: Request, notes: Notes) -> Clips:
+    """Clips of one shard or of a folder of shards, shard by shard; a video is unpacked by the worker that prepares it.
 
     Raises:
-        ManifestError: no shard, a damaged one, malformed JSON, or no clip.
+        ManifestError: no shard, a damaged one, or malformed JSON.
     """
     shards = [request.root] if request.root.is_file() else sorted(request.root.rglob("*.tar"))
     if not shards:
         raise ManifestError(f"{request.root}: no .tar shard in it; name a shard or the folder that holds them")
-    found, odd = Found(), []
     for shard in shards:
         name = shard.stem if request.root.is_file() else shard.relative_to(request.root).with_suffix("").as_posix()
         try:
-            found.clips += _clips(shard, name, request, odd)
+            yield from _clips(shard, name, request, notes)
         except (tarfile.TarError, EOFError, OSError) as error:
             raise ManifestError(f"{shard}: damaged or cut off ({error}); fetch it again") from error
-    found.leave_out("members that are no plain files or lead out of the shard", odd)
-    found.clips = seeded(found.clips, request.seed)
-    return require_clips(found, request.root, f"members ending in {', '.join(sorted(VIDEO_SUFFIXES))}")
 
 
-def _clips(shard: Path, shard_name: str, request: Request, odd: list[str]) -> list[tuple[Sample, Path]]:
-    videos: dict[str, tuple[str, Path]] = {}
+def _clips(shard: Path, shard_name: str, request: Request, notes: Notes) -> list[tuple[Sample, Media]]:
+    videos: dict[str, tuple[str, Media]] = {}
     said: dict[str, dict] = {}
-    with tarfile.open(shard) as tar:
+    with tarfile.open(shard, "r:") as tar:
         for member in tar:
             path = PurePosixPath(member.name)
             if member.isdir():
                 continue
-            if not member.isfile() or path.is_absolute() or ".." in path.parts or "\0" in member.name:
-                odd.append(f"{shard.name}: {member.name!r}")
+            if not member.isfile() or member.issparse() or path.is_absolute() or ".." in path.parts or "\0" in member.name:
+                notes.leave_out("members that are no plain files or lead out of the shard", f"{shard.name}: {member.name!r}")
                 continue
             key = (path.parent / path.name.partition(".")[0]).as_posix()
             if path.suffix.lower() in VIDEO_SUFFIXES:
+                if key in videos:
+                    raise ManifestError(f"{shard}: two videos have the key {key!r}: {videos[key][0]} and {path.as_posix()}; rename one of them")
                 target = request.work / shard_name / path
-                _unpack(tar, member, target)
-                videos[key] = (f"{shard_name}/{path.as_posix()}", target)
+                videos[key] = (f"{shard_name}/{path.as_posix()}", Media(str(target), Member(str(shard), member.offset_data, member.size)))
             elif path.suffix in (".json", ".txt"):
                 said[key] = {**said.get(key, {}), **_said(tar, member, shard)}
-    return [(_sample(name, said.get(key, {}), request, shard), path) for key, (name, path) in sorted(videos.items())]
-
-
-def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    if target.exists() and target.stat().st_size == member.size:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.part")
-    source = tar.extractfile(member)
-    assert source is not None
-    with source, partial.open("wb") as file:
-        shutil.copyfileobj(source, file)
-    partial.replace(target)
+    return [(_sample(name, said.get(key, {}), request, shard), media) for key, (name, media) in sorted(videos.items())]
 
 
 def _said(tar: tarfile.TarFile, member: tarfile.TarInfo, shard: Path) -> dict[str, Any]:
@@ -95,4 +80,4 @@ def _sample(name: str, row: dict, request: Request, shard: Path) -> Sample:
     return Sample(name, name, "", row.get("split", request.split), "webdataset", (), str(row.get("caption", "")), spans=spans, tags={"shard": shard.name})
 
 
-SOURCES = (DataSource("webdataset", "", find),)
+SOURCES = (DataSource("webdataset", "", f"members ending in {', '.join(sorted(VIDEO_SUFFIXES))}", clips),)

@@ -1,0 +1,140 @@
+"""The last step of the build: which of the prepared rows stay, in which split, and what there is to tell of all of them.
+
+Two passes over prepared.jsonl: the first compares clips with earlier ones and with benchmarks, and groups them for the splits; the second writes. Both follow
+from the file alone, in its order, so that a build that was killed here, or prepared elsewhere, ends in the same manifest. Of a row that was passed its id, hashes
+and groups are remembered, nothing else.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from videoperceiver.data import manifest
+from videoperceiver.data.comparing import Comparison, compare
+from videoperceiver.data.journal import rows_of
+from videoperceiver.data.outcomes import Outcome
+from videoperceiver.data.validate import Dropped, rule_table
+from videoperceiver.runs import Run
+from videoperceiver.stages import DataConfig
+from videoperceiver.types import Sample
+
+MANIFEST, DROPPED = "manifest.parquet", "dropped.jsonl"
+
+
+@dataclass
+class Counts:
+    """What is told of the rows that stay; shares are None where nothing carries them."""
+
+    clips: int = 0
+    frames: int = 0
+    with_degraded: int = 0
+    times_assumed: int = 0
+    splits: Counter[str] = field(default_factory=Counter)
+    parts: Counter[str] = field(default_factory=Counter)
+    _removed: list[int] = field(default_factory=lambda: [0, 0])
+    _shares: np.ndarray = field(default_factory=lambda: np.zeros(3))
+
+    def add(self, sample: Sample) -> None:
+        """Counts a row."""
+        self.clips += 1
+        self.frames += len(sample.t_s)
+        self.splits[sample.split] += 1
+        self.times_assumed += sample.tags.get("times") == "assumed"
+        self.parts.update({"caption": bool(sample.caption.strip()), "question": len(sample.questions), "span": len(sample.spans), "sample": 1})
+        if sample.degradation is not None:
+            self.with_degraded += 1
+            if sample.degradation.removed is not None:
+                self._removed = [self._removed[0] + sample.degradation.removed, self._removed[1] + 1]
+        if sample.event_share is not None:
+            self._shares += (*sample.event_share, 1)
+
+    def told(self) -> dict[str, Any]:
+        """As JSON values."""
+        (removed, checked), (before, after, shared) = self._removed, self._shares.tolist()
+        return {
+            "clips": self.clips,
+            "captions": self.parts["caption"],
+            "questions": self.parts["question"],
+            "splits": dict(self.splits),
+            "with_degraded": self.with_degraded,
+            "event_removed": removed / checked if checked else None,
+            "event_share_before": before / shared if shared else None,
+            "event_share_after": after / shared if shared else None,
+            "times_assumed": self.times_assumed,
+            "frames": self.frames,
+        }
+
+
+def assemble(run: Run, config: DataConfig, prepared: Path) -> dict[str, Any]:
+    """Writes manifest.parquet and dropped.jsonl; returns what result.json says.
+
+    Args:
+        run: of the stage.
+        config: its config.
+        prepared: outcomes in source order.
+
+    Raises:
+        ManifestError: a row that no manifest takes, or a benchmark's index that cannot be read.
+    """
+    comparison = compare(_outcomes(prepared), config)
+    counts, seconds, unused = Counts(), Counter[str](), set[str]()
+    with (run.folder / f".{DROPPED}.part").open("w", encoding="utf-8") as dropped:
+
+        def staying() -> Iterator[Sample]:
+            for outcome in _outcomes(prepared):
+                seconds.update(outcome.seconds)
+                gone = comparison.dropped.get(outcome.id)
+                for item in (*outcome.dropped, *((gone,) if gone else ())):
+                    dropped.write(json.dumps(item.to_row()) + "\n")
+                if outcome.sample is None:
+                    continue
+                if gone:
+                    unused.add(outcome.sample.video)
+                    continue
+                sample = _decided(outcome.sample, comparison)
+                unused.discard(sample.video)
+                counts.add(sample)
+                yield sample
+
+        manifest.write(staying(), run.folder / MANIFEST)
+    (run.folder / f".{DROPPED}.part").replace(run.folder / DROPPED)
+    for video in unused:
+        _remove(run.folder / video)
+    rules = rule_table((Dropped(**row) for row in rows_of(run.folder / DROPPED)), counts.parts, config.validate)
+    return {
+        **counts.told(),
+        "rejected": len({reject["sample_id"] for reject in run.rejects()}),
+        "duplicates": sum(item.rule == "duplicate" for item in comparison.dropped.values()),
+        "overlaps": sum(item.rule == "benchmark" for item in comparison.dropped.values()),
+        "marked": dict(Counter(name for marks in comparison.marks.values() for name in marks)),
+        "rules": [{"rule": row.rule, "says": row.says, "checked": row.checked, "dropped": row.dropped, "example": row.example} for row in rules],
+        "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
+        "annotate": _spent(run.folder / "annotate.json"),
+    }
+
+
+def _outcomes(prepared: Path) -> Iterator[Outcome]:
+    return (Outcome.from_json(row) for row in rows_of(prepared))
+
+
+def _decided(sample: Sample, comparison: Comparison) -> Sample:
+    """With its split and its marks."""
+    split, marks = comparison.splits.get(sample.id, sample.split), comparison.marks.get(sample.id)
+    return replace(sample, split=split, tags={**sample.tags, **marks} if marks else sample.tags)
+
+
+def _remove(media: Path) -> None:
+    if media.is_dir():
+        shutil.rmtree(media)
+    else:
+        media.unlink(missing_ok=True)
+
+
+def _spent(path: Path) -> Mapping[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
