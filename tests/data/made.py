@@ -26,6 +26,14 @@ QUESTIONS = (
 )
 
 
+CONFIG = """source: /home/me/secret
+output: /home/me/out
+fps: 4.0
+annotate: {method: templated, model: /home/me/models/tiny, server: {base_url: "http://inside"}}
+validate: {enabled: true, language: en, skip: [], benchmark_index: [/home/me/tvbench.npz]}
+"""
+
+
 def draw(path: Path, at: int) -> None:
     """Eight grey frames a quarter of a second apart; frame `at` is white."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +78,10 @@ def data_folder(folder: Path) -> Path:
     Image.new("RGB", (48, 32), (90,) * 3).save(folder / "media" / "picture.png")
     manifest.write(samples(), folder / "manifest.parquet")
     (folder / "source.json").write_text(json.dumps({"format": "made", "terms": "made: CC BY 4.0", "clips": 6, "notes": ["left out, not there: x.mp4"]}))
-    (folder / "result.json").write_text(json.dumps({"clips": 6, "annotate": {"requests": 12, "tokens": 34_567}}))
-    (folder / "config.yaml").write_text(
-        "source: /home/me/secret\noutput: /home/me/out\nfps: 4.0\nannotate: {method: templated, server: {base_url: http://inside}}\n"
-    )
-    rejects = [{"sample_id": f"bad-{i}", "path": "/home/me/secret/x", "kind": "VideoReadError", "reason": f"frame {i} of 'v{i}' is broken"} for i in range(3)]
+    (folder / "result.json").write_text(json.dumps({"clips": 6, "spend": {"requests": 12, "tokens": 34_567}}))
+    (folder / "config.yaml").write_text(CONFIG)
+    broken = {"path": "/home/me/secret/x", "kind": "VideoReadError"}
+    rejects = [{**broken, "sample_id": f"bad-{i}", "reason": f"frame {i} of '/home/me/v{i}' is broken"} for i in range(3)]
     (folder / "rejects.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rejects, {"sample_id": HOSTILE, "reason": HOSTILE}]))
     dropped = [{"sample_id": "flash", "part": "question", "part_id": "q9", "rule": "leak", "reason": "the answer is in it", "text": HOSTILE}]
     (folder / "dropped.jsonl").write_text("".join(json.dumps(row) + "\n" for row in dropped) + '{"torn')

@@ -17,7 +17,8 @@ def clean(text: object) -> str:
 
     Model output and file names can hold terminal escapes; markup is escaped by the templates, this removes what escaping leaves.
     """
-    return "".join(_visible(char) for char in str(text))
+    text = str(text)
+    return text if text.isascii() and text.isprintable() else "".join(_visible(char) for char in text)  # pictures are long and plain
 
 
 def one_line(text: object) -> str:

@@ -14,7 +14,7 @@ from tests.pages.hostile import HOSTILE
 
 from videoperceiver.data import manifest
 from videoperceiver.data.card import card_of, write_card
-from videoperceiver.data.card.facts import Facts, reasons
+from videoperceiver.data.card.facts import Facts, public, reasons
 from videoperceiver.errors import ManifestError, RunError
 
 
@@ -72,22 +72,29 @@ def test_the_page_is_whole_and_escapes_what_it_shows(page, check_page):
 
 def test_reject_reasons_that_differ_in_names_and_numbers_are_one(folder):
     first, second = reasons(folder / "rejects.jsonl")
-    assert (first.text, first.count, first.instance) == ("frame 0 of 'v0' is broken", 3, "bad-0")
+    assert (first.text, first.count, first.instance) == ("frame 0 of '/home/me/v0' is broken", 3, "bad-0")
     assert (second.count, second.text) == (1, HOSTILE)
     assert [reason.count for reason in reasons(folder / "rejects.jsonl", limit=1)] == [3, 1]
     assert reasons(folder / "none.jsonl") == []
 
 
-def test_places_of_the_machine_stay_there(folder, page, readme):
+def test_places_of_the_machine_stay_there(page, readme):
     for text in (page, readme[1], str(readme[0])):
         assert "/home/me" not in text
         assert "http://inside" not in text
+    assert "frame 0 of &#39;…/v0&#39; is broken" in page
+    assert ">tvbench.npz<" in page
+
+
+def test_public_messages():
+    assert public("a.mp4 in '/home/me/x y/b.mp4' and /tmp/c") == "a.mp4 in '…/x y/b.mp4' and /tmp/c".replace("/tmp/c", "…/c")
+    assert public("1/2 of and/or https://example.org/x/y, </b>") == "1/2 of and/or https://example.org/x/y, </b>"
 
 
 def test_front_matter_is_what_the_hub_takes(readme):
     front, _ = readme
     assert DatasetCardData(**front).to_dict() == front
-    assert front["license"] == "cc-by-4.0"
+    assert (front["license"], front["language"]) == ("cc-by-4.0", ["en"])
     assert front["size_categories"] == ["n<1K"]
     assert front["task_categories"] == ["visual-question-answering", "video-text-to-text"]
     [config] = front["configs"]

@@ -7,16 +7,17 @@ from typing import Any
 
 import yaml
 
-from videoperceiver.data.card.facts import RARE, Facts, Reason, lines, reasons, record
+from videoperceiver.data.card.facts import RARE, Facts, Reason, lines, public, reasons, record
 from videoperceiver.data.card.spread import Spread
+from videoperceiver.errors import RunError
 from videoperceiver.pages import ClipFigure, words
 from videoperceiver.pages.dataset_card import CardSection, CountTable, DatasetCard
 from videoperceiver.pages.histogram import Histogram
 from videoperceiver.runs import flat
 
 SHOWN_FAMILIES, SHOWN_REASONS = 24, 12
-PRIVATE = ("source", "output", "annotate.server.")
-"""Settings that name places of the machine that built the data set: they stay there."""
+PRIVATE = ("source", "output", "annotate.server.base_url")
+"""Settings that name places where the data set was built: they stay there."""
 LOADING = """from datasets import load_dataset
 
 rows = load_dataset("PATH")  # this folder, or its name on the hub; rows without pixels
@@ -55,16 +56,31 @@ class Papers:
         source = record(folder / "source.json")
         metadata = record(folder / "metadata.json")
         config = folder / "config.yaml"
-        settings = flat(yaml.safe_load(config.read_text(encoding="utf-8")) or {}) if config.is_file() else {}
+        settings = flat(_yaml(config)) if config.is_file() else {}
         return cls(
             sources=source["sources"] if isinstance(source.get("sources"), list) else [source] if source else [],
             result=record(folder / "result.json"),
             rejects=reasons(folder / "rejects.jsonl"),
             dropped=_dropped(folder / "dropped.jsonl"),
-            settings={name: value for name, value in settings.items() if not name.startswith(PRIVATE)},
+            settings={name: _public(value) for name, value in settings.items() if name not in PRIVATE},
             versions=metadata.get("versions", {}),
             git=str(metadata.get("git") or ""),
         )
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: not YAML ({error}); restore the recipe, or remove the file: the card does without it") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _public(value: object) -> object:
+    """A setting without the folders that it names."""
+    if isinstance(value, list):
+        return [_public(item) for item in value]
+    return Path(value).name if isinstance(value, str) and (value.startswith(("/", "~", "..")) or "://" in value) else value
 
 
 def assemble(name: str, facts: Facts, papers: Papers, clips: Sequence[ClipFigure], unread: Sequence[str]) -> DatasetCard:
@@ -145,10 +161,13 @@ def _terms(source: str, terms: Sequence[str]) -> str:
 
 def _spreads(facts: Facts) -> list[Histogram]:
     shares = [round(0.05 * k, 2) for k in range(21)]
-    panels = [_histogram("Seconds from first to last frame", facts.durations, unit=" s"), _histogram("Frames of a clip", facts.frames)]
-    for title, spread in (("Share of frames inside events, base rate", facts.share_before), ("The same after sparsification", facts.share_after)):
-        panels.append(_histogram(title, spread, edges=shares, percent=True))
-    panels.append(_histogram("Share of frames that V′ replaces", facts.replaced, edges=shares, percent=True))
+    panels = [
+        _histogram("Seconds from first to last frame", facts.durations, unit=" s"),
+        _histogram("Frames of a clip", facts.frames),
+        _histogram("Share of frames that V′ replaces", facts.replaced, edges=shares, percent=True),
+        _histogram("Share of frames inside events, base rate", facts.share_before, edges=shares, percent=True),
+        _histogram("The same after sparsification", facts.share_after, edges=shares, percent=True),
+    ]
     return [panel for panel in panels if sum(panel.counts)]
 
 
@@ -207,7 +226,7 @@ def _left_out(papers: Papers) -> list[CountTable]:
         rows = [(rule, found.count, found.text, found.instance) for rule, found in sorted(papers.dropped.items(), key=lambda item: -item[1].count)]
         tables.append(CountTable("Captions and questions dropped", ("rule", "dropped", "why, for instance", "its text"), rows[:SHOWN_FAMILIES], bar=1))
     if papers.rejects:
-        rows = [(reason.text, reason.count, reason.instance) for reason in papers.rejects[:SHOWN_REASONS]]
+        rows = [(public(reason.text), reason.count, public(reason.instance)) for reason in papers.rejects[:SHOWN_REASONS]]
         tables.append(CountTable("Clips rejected", ("reason", "clips", "for instance"), rows, note="All of them are in rejects.jsonl."))
     return tables
 
@@ -229,7 +248,7 @@ def _annotators(facts: Facts) -> list[CountTable]:
 
 
 def _spent(papers: Papers) -> list[str]:
-    spent = papers.result.get("annotate")
+    spent = papers.result.get("spend")
     if not isinstance(spent, dict):
         return []
     parts = [f"{name.replace('_', ' ')} {words.number(value)}" for name, value in spent.items() if isinstance(value, int | float)]

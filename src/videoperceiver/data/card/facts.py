@@ -186,6 +186,11 @@ def reasons(path: Path, *, limit: int = 200) -> list[Reason]:
     return sorted(found.values(), key=lambda reason: -reason.count)
 
 
+def public(text: str) -> str:
+    """A message without the folders of the machine that wrote it."""
+    return re.sub(r"(?<![\w.:/])/(?:[^\s/'\"]+/)+", "…/", text)
+
+
 def lines(path: Path) -> Iterator[Mapping[str, Any]]:
     """Rows of a JSON-lines file, one at a time; none where it is missing. A torn last line, left by a kill, is not one.
 

@@ -25,18 +25,26 @@ def readme(card: DatasetCard, facts: Facts, papers: Papers) -> str:
 
 
 def front_matter(card: DatasetCard, facts: Facts, papers: Papers) -> dict[str, Any]:
-    """What the hub shows and `load_dataset` obeys; texts are English, as the annotator's prompts are."""
+    """What the hub shows and `load_dataset` obeys; the language is named where the validator looked at it."""
     files = [{"split": split, "path": f"{FOLDER}/{split}.parquet"} for split in ("train", "validation", "test") if split in facts.splits]
     tasks = [name for name, there in (("visual-question-answering", facts.questions), ("video-text-to-text", True)) if there]
     return {
         "pretty_name": card.name,
         **licence(papers),
         "task_categories": tasks,
-        "language": ["en"],
+        **language(papers),
         "size_categories": [next((size for limit, size in SIZES if facts.clips < limit), "100M<n<1B")],
         "tags": ["video", "temporal-grounding", "videoperceiver"],
         "configs": [{"config_name": "default", "data_files": files}],
     }
+
+
+def language(papers: Papers) -> dict[str, list[str]]:
+    """What captions and questions are in, by the rule that dropped all others; nothing where none did."""
+    settings, skipped = papers.settings, papers.settings.get("validate.skip") or ()
+    name = settings.get("validate.language")
+    looked = settings.get("validate.enabled") and isinstance(skipped, list | tuple) and "wrong_language" not in skipped
+    return {"language": [str(name)]} if looked and name in ("en", "zh") else {}
 
 
 def licence(papers: Papers) -> dict[str, str]:
