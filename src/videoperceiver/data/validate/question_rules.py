@@ -16,7 +16,7 @@ from videoperceiver.types import Question, QuestionKind
 _ASKS = re.compile(
     r"\?|？|__|(?:^|[.!:,]\s)\W*(?:please\s+)?(?:what|which|who|whose|where|when|why|how|is|are|was|were|do|does|did|has|have|can|could|will|would|should|describe|name|list"
     r"|state|identify|choose|select|pick|order|arrange|sort|rank|count|give|tell|find|locate|explain|compare|complete|fill|determine|estimate|answer|watch"
-    r"|summari[sz]e|write|say|put|match|predict|classify|recognize|detect|provide|point|mark|report)\b",
+    r"|summari[sz]e|write|say|put|match|predict|classify|recognize|detect|provide|point|mark|report|evaluate|assess|consider)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _UNSEEN = re.compile(
@@ -104,11 +104,12 @@ def unreadable_answer(subject: Subject) -> str:
     assert question is not None
     if question.kind == "open":
         return ""
-    try:
-        if compare(question.answer, question.answer, question.kind, question.options) != 1.0:
-            return f"the answer {question.answer!r} is not equal to itself when read as {question.kind!r}"
-    except SampleError as error:
-        return error.reason
+    if not question.options:  # else it was found among them
+        try:
+            if compare(question.answer, question.answer, question.kind) != 1.0:
+                return f"the answer {question.answer!r} is not equal to itself when read as {question.kind!r}"
+        except SampleError as error:
+            return error.reason
     if question.kind == "number" and _HOW_MANY.search(subject.stem):
         count = float(extract(question.answer, "number") or "nan")
         if count < 0 or not count.is_integer():
@@ -120,7 +121,7 @@ def answer_leaks(subject: Subject) -> str:
     """The question says its own answer, and none of the other options."""
     question = subject.question
     assert question is not None
-    stem = words(subject.stem)
+    stem = subject.worded
     if question.kind == "time":
         return _time_leaks(stem, question)
     answer = words(subject.answer)

@@ -54,9 +54,10 @@ class Subject:
         config: limits.
         said: the text without options that are not the answer: what the writer claims.
         stem: the question up to its listed options; the whole text of anything else.
+        worded: the stem as wordings are compared; empty but for questions.
         answer: the answer in words, of a choice the wording of its option; empty but for questions.
         tokens: the words of `said`, case-folded, in order.
-        vocabulary: the words of `text`, case-folded.
+        vocabulary: the same without order.
         key: what two questions of one wording share, the options of a choice included; empty but for questions.
         question: where it is one.
         span: where it is one.
@@ -71,6 +72,7 @@ class Subject:
     stem: str
     tokens: tuple[str, ...]
     vocabulary: Set[str]
+    worded: str = ""
     answer: str = ""
     key: str = ""
     question: Question | None = None
@@ -87,19 +89,18 @@ def of_caption(text: str, duration_s: float, config: ValidateConfig) -> Subject:
 
 def of_question(question: Question, duration_s: float, config: ValidateConfig, spans: tuple[Span, ...] = (), asked: Set[str] = frozenset()) -> Subject:
     """A question to be looked at, with its answer and options."""
-    stem, answer, options = question.text, question.answer, question.options
-    key = words(stem)
+    stem, answer, options, key = question.text, question.answer, question.options, ""
     if question.kind == "choice":
         texts = option_texts(options)
         answer = texts.get(answer.strip(" .()[]").upper()) or answer
         listed = _LISTED.search(stem)
         stem = stem[: listed.start()] if listed and listed.start() else stem
-        key = "\n".join((words(stem), *sorted(texts.values())))
+        key = "\n".join(sorted(texts.values()))
+    worded = words(stem)
     said = f"{stem}\n{answer}"
     found = tokens(said)
     text = "\n".join((question.text, question.answer, *options))
-    vocabulary = frozenset(found).union(*map(tokens, options)) if options else frozenset(found)
-    return Subject(text, duration_s, config, said, stem, found, vocabulary, answer, key, question, spans=spans, asked=asked)
+    return Subject(text, duration_s, config, said, stem, found, frozenset(found), worded, answer, f"{worded}\n{key}", question, None, spans, asked)
 
 
 def of_span(span: Span, duration_s: float, config: ValidateConfig) -> Subject:

@@ -4,7 +4,6 @@ Patterns are bounded in what they repeat, so that a text of any length costs tim
 """
 
 import re
-from collections import Counter
 from operator import eq
 
 from videoperceiver.data.validate.subject import Subject
@@ -40,8 +39,9 @@ _DOUBLED = re.compile(r"\b(the|a|an|of|and|is|to) \1\b(?!-)|\b(\w+)(?:[\s,]+\2\b
 _DANGLING = re.compile(r"(?:[,;(\[-]|\b(?:a|an|the|and|or|but|of|because|while|its|their))\s*\Z")
 _LOOP_WORDS, _MIN_WORDS = 24, 6
 _HAN, _LATIN = re.compile(r"[㐀-鿿豈-﫿]"), re.compile(r"[A-Za-zÀ-ɏ]")
+_ENGLISH_WORDS = "the is are was does did what which who where when how and or of to with that it they there this at"
+_ENGLISH = frozenset(_ENGLISH_WORDS.split())
 _FUNCTION_WORDS = {
-    "English": "the is are was does do did what which who where when how and or of to with that it they there this at",
     "Spanish": "el la los las que una del por con para qué cuántas cuándo está en y es se su al",
     "French": "le les des une est dans et qui du pour avec sur que au la il elle combien quand quel quelle",
     "German": "der das und ist ein eine nicht mit auf wie wird den dem von im sie er wann welche",
@@ -49,15 +49,10 @@ _FUNCTION_WORDS = {
     "Portuguese": "os uma que não do da em um com para é as quantas quando ao se na no",
     "Dutch": "het een van en niet dat op met zijn wordt hoe wanneer de wat aan",
 }
-_LANGUAGES: dict[str, list[str]] = {}
-for _language, _words in _FUNCTION_WORDS.items():
-    for _word in _words.split():
-        _LANGUAGES.setdefault(_word, []).append(_language)
-
-
+_LANGUAGES = {language: frozenset(listed.split()) for language, listed in _FUNCTION_WORDS.items()}
 _REFUSAL_HINTS = "i i'm ai assistant language no cannot can't could couldn't enough insufficient unable"
-_INJECTION_HINTS = "ignore disregard forget override bypass system now only assistant user instruction instructions"
-_REFUSAL_WORDS, _INJECTION_WORDS = frozenset(_REFUSAL_HINTS.split()), frozenset(_INJECTION_HINTS.split())
+_REFUSAL_WORDS = frozenset(_REFUSAL_HINTS.split())
+_INJECTION_WORDS = ("ignore", "disregard", "forget", "override", "bypass", "system", "you are now", " only with", "assistant", "user", "new instruction")
 """Without one of them the slower pattern cannot match."""
 _MAY_BE_MARKUP = re.compile(r'[<\[`*#{}"&\\]|://')
 
@@ -96,8 +91,12 @@ def refusal(subject: Subject) -> str:
 
 def injection(subject: Subject) -> str:
     """Words meant for a model that reads them, not for a reader: 'ignore the instructions above'."""
-    found = None if subject.vocabulary.isdisjoint(_INJECTION_WORDS) else _INJECTION.search(subject.text)
-    return f"an instruction to a model: {found[0].strip()!r}" if found else ""
+    text = subject.text.lower()
+    for word in _INJECTION_WORDS:
+        if word in text:
+            found = _INJECTION.search(subject.text)
+            return f"an instruction to a model: {found[0].strip()!r}" if found else ""
+    return ""
 
 
 def wrong_language(subject: Subject) -> str:
@@ -109,12 +108,12 @@ def wrong_language(subject: Subject) -> str:
         letters, own = sum(map(str.isalpha, text)), len((_HAN if language == "zh" else _LATIN).findall(text))
         if own < 0.7 * letters:
             return f"{own} of {letters} letters are of the script of {language!r}"
-    if language == "zh" or len(subject.tokens) < _MIN_WORDS:
+    ours = len(subject.vocabulary & _ENGLISH)
+    if language == "zh" or len(subject.tokens) < _MIN_WORDS or 3 * ours >= len(subject.tokens):
         return ""
-    found = Counter(name for token in subject.tokens if token in _LANGUAGES for name in _LANGUAGES[token])
-    ours = found.pop("English", 0)
-    other = max(found, key=lambda name: found[name], default="")
-    return f"reads as {other} ({found[other]} of its function words, {ours} English ones)" if other and found[other] >= 3 and found[other] > 2 * ours else ""
+    found = {name: len(subject.vocabulary & known) for name, known in _LANGUAGES.items()}
+    other = max(found, key=lambda name: found[name])
+    return f"reads as {other} ({found[other]} of its function words, {ours} English ones)" if found[other] >= 3 and found[other] > 2 * ours else ""
 
 
 def bad_wording(subject: Subject) -> str:
@@ -124,7 +123,8 @@ def bad_wording(subject: Subject) -> str:
         return f"a placeholder was left in: {found[0]!r}"
     if any(map(eq, spoken, spoken[1:])) and (found := _DOUBLED.search(text)):
         return f"repeats itself: {found[0]!r}"
-    pieces = (text,) if subject.question is None else (subject.stem, subject.answer)
+    is_written = subject.question is not None and subject.question.kind in ("open", "word", "order")  # else the answer is a letter, a number or a time
+    pieces = (subject.stem, subject.answer) if is_written else (subject.stem,)
     for piece in pieces:
         if len(piece) > 3 and _DANGLING.search(piece, len(piece) - 12):
             return f"cut off after {piece[-20:]!r}"

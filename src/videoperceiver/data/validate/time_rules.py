@@ -7,12 +7,13 @@ from videoperceiver.answers import TIME_TOLERANCE_S, extract
 from videoperceiver.data.validate.subject import Subject, tokens
 
 _SAID = re.compile(
-    r"(?<![\w:.\-])(?:(\d{1,2}):)?(\d{1,2}):([0-5]\d(?:\.\d+)?)(?![\w:])"
-    r"|(?<![\w:.\-])(\d+(?:\.\d+)?)(?:\s*(?:-|–|to|and)\s*(\d+(?:\.\d+)?))?\s*(s|secs?|seconds?|ms|milliseconds?|mins?|minutes?)\b(?!\s+(?:left|remaining|per)\b)",
+    r"(\d+(?:\.\d+)?)(?::([0-5]\d(?:\.\d+)?))?(?::([0-5]\d(?:\.\d+)?))?"  # 1:02:03
+    r"(?:(?:\s*(?:-|–|to|and)\s*(\d+(?:\.\d+)?))?\s*(s|secs?|seconds?|ms|milliseconds?|mins?|minutes?)\b(?!\s+(?:left|remaining|per)\b))?",  # 3 to 5 s
     re.IGNORECASE,
 )
 _CLOCK_SHOWN = re.compile(r"\b(?:clock|watch|score|scoreboard|timer|display|sign|phone|screen)\b", re.IGNORECASE)
 _SCALE = {"m": 60.0, "s": 1.0}
+_JOINED = frozenset(":.-_")
 _TEMPORAL = re.compile(
     r"\b(?:when|at (?:what|which) (?:time|timestamp|second|moment|point)|how (?:many times|often|long)|in (?:what|which) order|before|after|first|last)\b",
     re.IGNORECASE,
@@ -40,10 +41,8 @@ def time_outside_clip(subject: Subject) -> str:
     if not math.isfinite(limit_s) or not any(map(str.isdigit, subject.text)):
         return ""
     for found in _SAID.finditer(subject.text):
-        if found[2] and _CLOCK_SHOWN.search(subject.text):
-            continue  # a time that is seen, on a clock
         seconds = _seconds(found)
-        if seconds > limit_s:
+        if seconds > limit_s and not (found[2] and _CLOCK_SHOWN.search(subject.text)):  # else a time that is seen, on a clock
             return f"{found[0].strip()!r} in a clip of {subject.duration_s:g} s"
     question = subject.question
     if question is not None and question.kind == "time":
@@ -99,9 +98,13 @@ def span_outside_clip(subject: Subject) -> str:
 
 
 def _seconds(found: re.Match[str]) -> float:
-    """The later of the times that a match gives."""
+    """The later of the times that a match gives; 0 for a number that is no time, or part of another word."""
+    before = found.string[found.start() - 1 : found.start()]
+    if not (found[2] or found[5]) or before in _JOINED or before.isalnum():
+        return 0.0
     if found[2]:
-        return 3600 * float(found[1] or 0) + 60 * float(found[2]) + float(found[3])
-    unit = found[6].casefold()
+        hours, minutes, seconds = (found[1], found[2], found[3]) if found[3] else ("0", found[1], found[2])
+        return 3600 * float(hours) + 60 * float(minutes) + float(seconds)
+    unit = found[5].casefold()
     scale = 0.001 if unit.startswith(("ms", "milli")) else _SCALE[unit[0]]
-    return max(float(found[4]), float(found[5] or 0)) * scale
+    return max(float(found[1]), float(found[4] or 0)) * scale
