@@ -9,8 +9,8 @@ from typing import Any
 from PIL import Image
 
 from videoperceiver.data.annotate.author import Asked, Author
-from videoperceiver.data.annotate.language import UnusableError, shown
 from videoperceiver.data.annotate.reading import Read, read_answer, schema_of
+from videoperceiver.data.annotate.wording import UnusableError, shown
 from videoperceiver.errors import SampleError
 from videoperceiver.scoring.answer_cache import AnswerCache
 from videoperceiver.scoring.checkpoints import load_model, load_pretrained

@@ -8,9 +8,9 @@ from typing import Any
 from videoperceiver import answers
 from videoperceiver.answers import TIME_TOLERANCE_S
 from videoperceiver.data.annotate.events import seconds
-from videoperceiver.data.annotate.language import UnusableError, check_text, shown
 from videoperceiver.data.annotate.questions import Draft
 from videoperceiver.data.annotate.times import check_seen, times_in
+from videoperceiver.data.annotate.wording import UnusableError, check_text, shown
 from videoperceiver.types import QuestionKind
 
 MOST_CAPTION, MOST_QUESTION, MOST_ANSWER = 1_500, 300, 160

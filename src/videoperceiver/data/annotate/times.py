@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from videoperceiver.data.annotate.language import UnusableError
+from videoperceiver.data.annotate.wording import UnusableError
 
 _NUMBER = r"(\d{1,5}(?:\.\d+)?)"
 _UNIT = r"\s*(?:s|secs?|seconds?)\b"
