@@ -20,6 +20,8 @@ from videoperceiver.types import Clip
 from videoperceiver.video.write import write_mp4
 
 JPEG_QUALITY = 90
+TICKS_A_SECOND = 90_000
+"""Unit of the times of a sequence: whole numbers at every usual rate."""
 
 
 class AnswerEndpoint(ChatEndpoint):
@@ -34,17 +36,22 @@ class AnswerEndpoint(ChatEndpoint):
         super().__init__(max_answer_tokens=protocol.max_new_tokens, **options)
         self._protocol = protocol
 
-    def say(self, messages: Messages, seed: int) -> list[str]:
+    def say(self, messages: Messages, seed: int, extra: Mapping[str, Any] | None = None) -> list[str]:
         """One text a draw.
+
+        Args:
+            messages: of one conversation.
+            seed: of its draws.
+            extra: further fields of the request.
 
         Raises:
             NoAnswerError: no usable answer after all tries.
             EndpointError: a refusal that a retry cannot mend, or the budget is spent.
         """
-        return self.ask(messages, {"seed": seed}, _texts)
+        return self.ask(messages, {"seed": seed, **(extra or {})}, _texts)
 
     def _payload(self, messages: Messages, schema: Mapping[str, Any]) -> dict[str, Any]:
-        decoding = {"temperature": self._protocol.temperature, "max_tokens": self._protocol.max_new_tokens, "seed": schema["seed"]}
+        decoding = {"temperature": self._protocol.temperature, "max_tokens": self._protocol.max_new_tokens, **schema}
         several = {"n": self._protocol.num_samples} if self._protocol.num_samples > 1 else {}
         return {"model": self.model, "messages": [dict(message) for message in messages], **decoding, **several}
 
@@ -101,8 +108,9 @@ class EndpointEngine:
             futures = []
             for ask in asks:
                 media = [] if ask.clip is None else media_parts(ask.clip, self._media)
+                extra = told_times(ask.clip.t_s) if ask.clip is not None and self._media == "sequence" else {}
                 prompts = [conversation(media, text, text_first=protocol.text_first) for text in ask.questions]
-                futures.append([pool.submit(self._say, prompt, seed) for prompt, seed in zip(prompts, ask.seeds, strict=True)])
+                futures.append([pool.submit(self._say, prompt, seed, extra) for prompt, seed in zip(prompts, ask.seeds, strict=True)])
             try:
                 found = [[future.result() for future in own] for own in futures]
             except BaseException:
@@ -115,9 +123,9 @@ class EndpointEngine:
             result.append(texts if failed is None else SampleError(f"the endpoint gave no answer: {failed}", sample_id=ask.sample_id))
         return result
 
-    def _say(self, messages: Messages, seed: int) -> list[str] | NoAnswerError:
+    def _say(self, messages: Messages, seed: int, extra: Mapping[str, Any]) -> list[str] | NoAnswerError:
         try:
-            return self._chat.say(messages, seed)
+            return self._chat.say(messages, seed, extra)
         except NoAnswerError as error:
             return error
 
@@ -129,7 +137,10 @@ def conversation(media: Sequence[Mapping[str, Any]], text: str, *, text_first: b
 
 
 def media_parts(clip: Clip, media: str) -> list[dict[str, Any]]:
-    """A clip as JPEG images, each after its time in words, or as one MP4 with its own times (vLLM's `video_url`)."""
+    """A clip as JPEG images, each after its time in words; as one MP4 with its own times; or as vLLM's sequence of images, whose times go beside it."""
+    if media == "sequence":
+        images = ",".join(_encoded(_png(frame)) for frame in clip.frames)  # vLLM calls it video/jpeg, and reads any image
+        return [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{images}"}}]
     if media == "video":
         return [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_encoded(_mp4(clip))}"}}]
     parts = []
@@ -139,9 +150,34 @@ def media_parts(clip: Clip, media: str) -> list[dict[str, Any]]:
     return parts
 
 
+def told_times(t_s: np.ndarray) -> dict[str, Any]:
+    """How vLLM is told the times of a sequence's frames, per request; it then takes them all, and no file's rate has a say.
+
+    Frame i is number t_i in a video of 90,000 frames a second, of which as many exist as make the mean spacing: Qwen3-VL reads the times of the frames from
+    it, Qwen2.5-VL the rate at which they were sampled.
+
+    Args:
+        t_s: (T,) increasing seconds.
+
+    Returns:
+        The request's `media_io_kwargs`, for a server started with --trust-request-mm-kwargs.
+    """
+    spacing_s = float(t_s[-1] - t_s[0]) / (len(t_s) - 1) if len(t_s) > 1 else 1.0
+    total = max(len(t_s), round(len(t_s) * spacing_s * TICKS_A_SECOND))
+    numbers = [round(t * TICKS_A_SECOND) for t in t_s.tolist()]
+    video = {"num_frames": -1, "fps": TICKS_A_SECOND, "frames_indices": numbers, "total_num_frames": total, "duration": total / TICKS_A_SECOND}
+    return {"media_io_kwargs": {"video": video}}
+
+
 def _jpeg(frame: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def _png(frame: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

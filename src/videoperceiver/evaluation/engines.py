@@ -5,6 +5,8 @@
 """
 
 import json
+import weakref
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,25 +137,37 @@ class GivenAnswers:
     sees = False
 
     def __init__(self, path: str | Path, name: str):
-        self.name, self._answers = name, dict[tuple[str, str, str], str]()
-        self._used: set[tuple[str, str, str]] = set()
+        self.name = name
+        keys, starts = array("q"), array("q")
         try:
-            with Path(path).open(encoding="utf-8") as lines:
-                for number, line in enumerate(lines, start=1):
-                    if line.strip():
-                        self._read(line, f"{path}, line {number}")
-        except (OSError, UnicodeDecodeError) as error:
+            self._file = Path(path).open("rb")  # noqa: SIM115 - read again at every answer
+            weakref.finalize(self, self._file.close)
+            for number, line in enumerate(self._file, start=1):
+                if line.strip():
+                    key, _ = _parsed(line, f"{path}, line {number}")
+                    keys.append(hash(key))  # 64 bits, not the names: a file of answers costs 16 bytes a line
+                    starts.append(self._file.tell() - len(line))
+        except OSError as error:
             raise ConfigError(f"engine.answers: {path} cannot be read ({error}); expected JSON lines of sample, question, completion") from error
+        order = np.argsort(np.array(keys, dtype=np.int64), kind="stable")
+        self._keys, self._starts = np.array(keys, dtype=np.int64)[order], np.array(starts, dtype=np.int64)[order]
+        self._used = np.zeros(len(self._keys), dtype=bool)
+        self._require_once(path)
 
-    def _read(self, line: str, where: str) -> None:
-        try:
-            row = json.loads(line)
-            key, said = (str(row["sample"]), str(row["question"]), str(row.get("condition", "full"))), row["completion"]
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{where}: damaged ({error!r}); expected an object with sample, question and completion") from error
-        if key in self._answers:
-            raise ConfigError(f"{where}: question {key[1]!r} of sample {key[0]!r} is answered twice under condition {key[2]!r}; remove one of the lines")
-        self._answers[key] = "" if said is None else str(said)
+    def _require_once(self, path: str | Path) -> None:
+        repeated = np.flatnonzero(self._keys[1:] == self._keys[:-1]) + 1
+        if len(repeated):
+            start = self._starts[repeated].min()
+            self._file.seek(0)
+            number = self._file.read(int(start)).count(b"\n") + 1
+            (sample, question, condition), _ = _parsed(self._line(start), f"{path}, line {number}")
+            raise ConfigError(
+                f"{path}, line {number}: question {question!r} of sample {sample!r} is answered twice under condition {condition!r}; remove one of the lines"
+            )
+
+    def _line(self, start: int) -> bytes:
+        self._file.seek(int(start))
+        return self._file.readline()
 
     def fit(self, frames: np.ndarray) -> np.ndarray:
         """Nothing is shown."""
@@ -164,13 +178,28 @@ class GivenAnswers:
         return [self._answer(ask) for ask in asks]
 
     def _answer(self, ask: Ask) -> Said | SampleError:
-        keys = [(ask.sample_id, question, ask.condition) for question in ask.ids]
-        self._used.update(keys)
-        if absent := [key[1] for key in keys if key not in self._answers]:
+        places = [self._place((ask.sample_id, question, ask.condition)) for question in ask.ids]
+        self._used[[place for place in places if place >= 0]] = True
+        if absent := [question for question, place in zip(ask.ids, places, strict=True) if place < 0]:
             few = ", ".join(absent[:5])
-            return SampleError(f"no answer is given to {len(absent)} of its {len(keys)} questions ({few}); expected one each", sample_id=ask.sample_id)
-        return [[self._answers[key]] for key in keys]
+            return SampleError(f"no answer is given to {len(absent)} of its {len(ask.ids)} questions ({few}); expected one each", sample_id=ask.sample_id)
+        return [[_parsed(self._line(self._starts[place]), "")[1]] for place in places]
 
-    def unused(self) -> list[tuple[str, str, str]]:
-        """(sample, question, condition) of answers to questions that were not asked."""
-        return [key for key in self._answers if key not in self._used]
+    def _place(self, key: tuple[str, str, str]) -> int:
+        """Of an answer among the sorted ones, -1 where there is none."""
+        place = int(np.searchsorted(self._keys, hash(key)))
+        return place if place < len(self._keys) and self._keys[place] == hash(key) else -1
+
+    def unused(self, limit: int = 100) -> list[tuple[str, str, str]]:
+        """(sample, question, condition) of the first answers to questions that were not asked."""
+        return [_parsed(self._line(start), "")[0] for start in np.sort(self._starts[~self._used])[:limit]]
+
+
+def _parsed(line: bytes, where: str) -> tuple[tuple[str, str, str], str]:
+    """(sample, question, condition) of a line of answers, and what was said: "" for nothing."""
+    try:
+        row = json.loads(line)
+        key, said = (str(row["sample"]), str(row["question"]), str(row.get("condition", "full"))), row["completion"]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{where}: damaged ({error!r}); expected an object with sample, question and completion") from error
+    return key, "" if said is None else str(said)

@@ -4,7 +4,7 @@ A manifest names its frames and its V'. A benchmark names a video and a question
 question. What cannot be asked, because a row is broken or a video missing, is listed with its reason before anything runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Material(Interface):
     """
 
     protocol: Protocol
-    samples: list[Sample]
+    samples: Sequence[Sample]
     problems: list[SampleError]
     miscounts: list[str]
     num_lost: int
@@ -126,7 +126,7 @@ class ManifestMaterial:
         self.miscounts: list[str] = []
         self.protocol, self.problems, self.num_lost = of_manifest(config), list[SampleError](), 0
         self._store = ClipStore([config.manifest], lambda frames: frames, split=config.split, memory_mb=0)  # every clip is read once
-        self.samples = self._store.samples[: config.limit or None]
+        self.samples: Sequence[Sample] = self._store.samples[: config.limit or None]
         self._reads = needs_videos(config)
 
     def view(self, sample: Sample, fit: Fit) -> View:
@@ -154,10 +154,12 @@ class BenchmarkMaterial:
         annotations = self._benchmark.load(Path(wanted.annotations))
         self.miscounts = self._benchmark.miscounts(annotations)
         self.problems = list(annotations.rejects)
-        self._videos: dict[str, Path] = {}
+        self._unreadable: set[tuple[str, str]] = set()  # (sample, question)
         if self._reads and not (wanted.videos and self._root.is_dir()):
             raise ConfigError(f"benchmark.videos is {wanted.videos!r}, expected the folder of the videos under their official names")
-        self.samples = [sample for sample in map(self._readable, annotations.samples[: config.limit or None]) if self._present(sample)]
+        listed = annotations.samples[: config.limit or None]
+        kept = [i for i, sample in enumerate(listed) if self._present(self._readable(sample))]
+        self.samples: Sequence[Sample] = listed.take(kept)
         if wanted.strict and (self.problems or self.miscounts):
             found = [*map(str, self.problems), *self.miscounts]
             raise RunError(f"benchmark.strict: {len(found)} things are wrong with {self._benchmark.name}, expected none. The first: {'; '.join(found[:5])}")
@@ -166,10 +168,11 @@ class BenchmarkMaterial:
 
     def view(self, sample: Sample, fit: Fit) -> View:
         """The protocol's frames, and V' from each question's words."""
+        sample = replace(sample, questions=tuple(question for question in sample.questions if (sample.id, question.id) not in self._unreadable))
         if not self._reads:
             return View(sample, None)
         rate = sample.tags.get("frame_fps")
-        clip = sample_clip(self._videos[sample.id], self.protocol, cut=cut_of(sample), frame_fps=float(rate) if rate else None)
+        clip = sample_clip(self._video(sample), self.protocol, cut=cut_of(sample), frame_fps=float(rate) if rate else None)
         seen = replace(sample, t_s=tuple(clip.t_s.tolist()))
         degraded = self._evidence.degradations(seen, clip) if self._evidence else {}
         return View(seen, Clip(fit(clip.frames), clip.t_s, clip.source), degraded, clip.frames.shape[1:3])
@@ -188,6 +191,7 @@ class BenchmarkMaterial:
                 self.read("", question)
                 kept.append(question)
             except (SampleError, ValueError) as error:
+                self._unreadable.add((sample.id, question.id))
                 self.problems.append(SampleError(f"question {question.id!r}: {error}", path=sample.video, sample_id=sample.id))
         return replace(sample, questions=tuple(kept))
 
@@ -197,14 +201,21 @@ class BenchmarkMaterial:
             return False
         if not self._reads:
             return True
-        found = next((path for path in (self._root / sample.video, self._root / Path(sample.video).name) if path.exists()), None)
-        if found is None:
+        try:
+            self._video(sample)
+        except SampleError as error:
             self.num_lost += len(sample.questions)
-            reason = f"no such video in {self._root}, so its {len(sample.questions)} questions are not asked; put it there under this name, or flat"
-            self.problems.append(SampleError(reason, path=sample.video, sample_id=sample.id))
+            self.problems.append(error)
             return False
-        self._videos[sample.id] = found
         return True
+
+    def _video(self, sample: Sample) -> Path:
+        """Where its video is, as named or flat in the root."""
+        for path in (self._root / sample.video, self._root / Path(sample.video).name):
+            if path.exists():
+                return path
+        reason = f"no such video in {self._root}, so its {len(sample.questions)} questions are not asked; put it there under this name, or flat"
+        raise SampleError(reason, path=sample.video, sample_id=sample.id)
 
 
 def plain_read(completion: str, question: Question) -> tuple[str | None, float]:

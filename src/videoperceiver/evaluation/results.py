@@ -33,7 +33,7 @@ def results(run: Run, config: EvaluateConfig, material: "Material", *, unused: S
         "frames": _frames(iterate(run.folder / CLIPS)),
         "rejects": dict(Counter(row["reason"] for row in run.rejects())),
         "not_asked": material.num_lost,
-        "unused_answers": ["/".join(key) for key in unused[:100]],
+        "unused_answers": ["/".join(key) for key in unused],
     }
     conditions = rows.by("condition")
     if needs := _needs(conditions):

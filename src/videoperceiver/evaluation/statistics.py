@@ -16,7 +16,7 @@ from videoperceiver.evaluation.metrics import Row
 
 LEVEL = 0.95
 _Z = 1.959963984540054  # of a two-sided 95 % normal interval
-_CHUNK = 4_000_000  # resampling weights held at once
+_CHUNK = 1_000_000  # resampling weights held at once
 _MANY = 2_000
 """With more videos the same multinomial weights are drawn by counting, which is ten times as fast; with fewer, as ever, so that old numbers stay."""
 
@@ -102,9 +102,12 @@ class Slices:
                 present[codes] = True
             rank = np.cumsum(present) - 1
             return [rank[codes] for codes in coded], int(present.sum())
-        named = [[self._names[code] for code in videos.tolist()] if isinstance(videos, np.ndarray) else list(videos) for videos in added]
+        named = [self._named(videos) for videos in added]
         index = {video: i for i, video in enumerate(sorted({video for names in named for video in names}))}
         return [np.fromiter((index[name] for name in names), dtype=np.int64, count=len(names)) for names in named], len(index)
+
+    def _named(self, videos: Sequence[str] | np.ndarray) -> Sequence[str]:
+        return [self._names[int(code)] for code in videos] if isinstance(videos, np.ndarray) else videos
 
     def _mixed(self, found: dict[tuple[str, ...], Estimate], means: np.ndarray, counts: np.ndarray) -> dict[tuple[str, ...], Estimate]:
         row = {name: i for i, name in enumerate(self._values)}

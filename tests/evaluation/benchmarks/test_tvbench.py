@@ -4,6 +4,7 @@ from tests.evaluation.prediction_rows import row
 
 from videoperceiver.answers import compare
 from videoperceiver.evaluation.benchmarks import cut_of, tvbench
+from videoperceiver.evaluation.benchmarks.base import Collector
 
 
 def test_a_digit_is_an_answer_and_no_index(tmp_path):
@@ -30,7 +31,7 @@ def test_totals_and_tasks():
     table = tvbench.BENCHMARK.table(rows)
     assert round(table["Total"], 4) == round(100 * 10 / 19, 4)
     assert round(table["Avg"], 4) == 91.0
-    assert tvbench.BENCHMARK.miscounts(tvbench.Annotations()) == ["TVBench: 0 questions, expected 2654"]
+    assert tvbench.BENCHMARK.miscounts(Collector("tvbench").annotations()) == ["TVBench: 0 questions, expected 2654"]
 
 
 def test_sample_rows(shared_dir):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from videoperceiver.errors import ConfigError, SampleError
+from videoperceiver.evaluation.benchmarks.spool import Samples, Spool
 from videoperceiver.evaluation.columns import Column, tabulate
 from videoperceiver.evaluation.metrics import Row
 from videoperceiver.evaluation.protocol import Protocol
@@ -38,18 +39,23 @@ Read = Callable[[str, Question], tuple[str | None, float]]
 
 @dataclass
 class Annotations:
-    """What a benchmark's files hold: one sample a video, and the rows that cannot be asked.
+    """What a benchmark's files hold: one sample a video, and the rows that cannot be asked; a `Collector` makes it.
 
     The samples have no frames yet (`t_s` and `sha256` are empty): the protocol samples them from the videos.
+
+    Attributes:
+        samples: read from disk as they are asked for.
+        rejects: rows that were set aside, with reasons.
+        counts: questions a family.
     """
 
-    samples: list[Sample] = field(default_factory=list)
-    rejects: list[SampleError] = field(default_factory=list)
+    samples: Samples
+    rejects: list[SampleError]
+    counts: Counter[str]
 
-    @property
-    def counts(self) -> Counter[str]:
-        """Questions a family."""
-        return Counter(question.family for sample in self.samples for question in sample.questions)
+    def __add__(self, other: "Annotations") -> "Annotations":
+        """These, then the others."""
+        return Annotations(self.samples + other.samples, self.rejects + other.rejects, self.counts + other.counts)
 
 
 class Collector:
@@ -61,19 +67,20 @@ class Collector:
     """
 
     def __init__(self, source: str, split: str = "test"):
-        self._source, self._split = source, split
-        self._rows: dict[str, tuple[str, dict[str, str], list[Question]]] = {}
+        self._spool = Spool(source, split)
         self._rejects: list[SampleError] = []
-        self._seen: set[str] = set()
+        self._counts: Counter[str] = Counter()
+        self._seen: set[int] = set()  # 64-bit hashes: the names themselves are on disk
 
     def ask(self, sample_id: str, video: str, question: Question, **tags: object) -> None:
         """Add a question; a repeated id, an empty question or an answer outside the options is rejected. None-valued tags are left out."""
-        name = f"{sample_id}/{question.id}"
+        name = hash((sample_id, question.id))
         if reason := ("the question id occurs twice; the first is kept" if name in self._seen else _fault(question)):
             self.reject(sample_id, f"question {question.id!r}: {reason}", video)
             return
         self._seen.add(name)
-        self._rows.setdefault(sample_id, (video, {key: str(value) for key, value in tags.items() if value is not None}, []))[2].append(question)
+        self._counts[question.family] += 1
+        self._spool.add(sample_id, video, {key: str(value) for key, value in tags.items() if value is not None}, question)
 
     def reject(self, sample_id: str, reason: str, video: str | None = None) -> None:
         """Set a row aside with its reason."""
@@ -81,11 +88,7 @@ class Collector:
 
     def annotations(self) -> Annotations:
         """Everything collected."""
-        samples = [
-            Sample(id=name, video=video, sha256="", split=self._split, source=self._source, t_s=(), questions=tuple(questions), tags=tags)
-            for name, (video, tags, questions) in self._rows.items()
-        ]
-        return Annotations(samples, self._rejects)
+        return Annotations(self._spool.samples(), self._rejects, self._counts)
 
 
 def _fault(question: Question) -> str | None:

@@ -45,8 +45,7 @@ def load(path: Path) -> Annotations:
                     continue
                 question = choice(str(qa["uid"]), text, answer, options, family)
                 (dev if answer else hidden).ask(row["key"], row["video_path"], question, start_s=qa.get("start"), end_s=qa.get("end"))
-    shown, unseen = dev.annotations(), hidden.annotations()
-    return Annotations(shown.samples + unseen.samples, shown.rejects + unseen.rejects)
+    return dev.annotations() + hidden.annotations()
 
 
 def official(completion: str) -> str | None:
