@@ -35,6 +35,8 @@ class RolloutEngineConfig:
     deadline_s: float = 600.0  # of one call to a server, after which it counts as hanging
     memory_share: float = 0.4  # colocated: of the GPU's memory
     sleep: bool = True  # colocated: leave the GPU between rollouts, where the platform can
+    max_model_len: int = 0  # colocated: longest prompt and completion together, for which the cache must have room; 0 = the checkpoint's own length
+    eager: bool = False  # colocated: without compilation and CUDA graphs, which start slowly
     tis_cap: float = 2.0  # truncated importance sampling of what another engine than the tree drew; 0 = off
     max_mismatch: float = 0.5  # nats a token between the engine's and the trainer's log-probabilities, mean; more stops the run
 

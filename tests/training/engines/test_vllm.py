@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +11,10 @@ import pytest
 import torch
 from tests.training.engines.family import children_of
 from tests.training.engines.prompts import grow, shake
-from tests.training.engines.vllm_process import CPU, ROOT, Running, free_port, interpreter, running
+from tests.training.engines.test_vllm_stage import GREEDY as GREEDY_RUN
+from tests.training.engines.test_vllm_stage import SAMPLED as SAMPLED_RUN
+from tests.training.engines.test_vllm_stage import assert_same_training
+from tests.training.engines.vllm_process import Running, free_port, interpreter, running
 from tests.training.groups import config_of
 
 from videoperceiver.errors import EngineError
@@ -173,14 +175,14 @@ def test_weights_of_another_run_are_noticed(served, policy):
 
 
 def test_stage_2_runs_on_it(served, rendered, tmp_path):
-    """Two steps through the stage itself: rollouts by vLLM, updates here, the mismatch logged and small."""
+    """Two steps through the stage itself: with sampling the mismatch is logged and small; greedy, it ends where the tree engine's run ends."""
     lora = [f"model.lora_rank={served.lora.rank}"] if served.lora else []
     engine = ["engine.kind=server", f"engine.servers=[{served.url}]"]
-    signal_or_not = ["uniform_weight=0.1", "sampling.no_signal=resample"]  # an untrained model gives most groups none
-    run = grpo.run(config_of(served.folder, rendered, tmp_path / "run", "steps=2", *signal_or_not, *engine, *lora))
-    mismatches = [row["grpo/mismatch"] for row in run.metrics()]
-    assert len(mismatches) == 2
-    assert max(mismatches) < 1e-3
+    run = grpo.run(config_of(served.folder, rendered, tmp_path / "sampled", *SAMPLED_RUN, *engine, *lora))
+    assert [0 <= row["grpo/mismatch"] < 1e-3 for row in run.metrics()] == [True, True]
+    for name, more in (("tree", []), ("server", engine)):
+        grpo.run(config_of(served.folder, rendered, tmp_path / name, *GREEDY_RUN, *lora, *more))
+    assert_same_training(served.folder, tmp_path / "tree", tmp_path / "server")
 
 
 def test_a_server_that_hangs_and_one_that_dies(served, policy):
@@ -196,16 +198,3 @@ def test_a_server_that_hangs_and_one_that_dies(served, policy):
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineError, match="it died, or is no rollout server"):
         engine.sample(trees, leaves, **GREEDY)
-
-
-def test_colocated(tmp_path):
-    """Trainer and vLLM in one process of the vLLM environment, which has the trainer's light dependencies too."""
-    folder = build_tiny(tmp_path / "tiny", VOCABULARY)
-    script = Path(__file__).parent / "colocated_check.py"
-    environment = {**CPU, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([interpreter(), str(script), str(folder)], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=500)
-    assert done.returncode == 0, done.stderr[-3000:]
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["same"] == [True] * 4  # full weights and LoRA, before and after an update
-    assert max(result["difference"]) < 1e-3
-    assert result["asleep"] is False  # vLLM on a CPU cannot sleep: asked to, it goes on

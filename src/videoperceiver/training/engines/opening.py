@@ -30,6 +30,7 @@ def open_engine(config: RolloutEngineConfig, backbone: Backbone, *, dtype: str =
     else:
         from videoperceiver.training.engines.colocated import ColocatedEngine
 
-        engine = ColocatedEngine(backbone, dtype=dtype, memory_share=config.memory_share, sleep=config.sleep)
+        options = {"memory_share": config.memory_share, "sleep": config.sleep, "max_model_len": config.max_model_len, "eager": config.eager}
+        engine = ColocatedEngine(backbone, dtype=dtype, **options)
     engine.sync(backbone)
     return engine

@@ -63,7 +63,7 @@ class VllmModel:
         empty: bool = False,
         eager: bool = False,
     ):
-        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # positions and weights go to the model object itself
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # positions and weights go to the model object itself; and a process alone leaves no child behind
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         try:
             import vllm  # pyright: ignore[reportMissingImports]
@@ -71,12 +71,14 @@ class VllmModel:
             raise MissingExtraError(error.name or "vllm", "vllm", "the vLLM rollout engine") from error
         self._vllm, self.version_of_vllm, self.lora_rank = vllm, str(vllm.__version__), lora_rank
         self.can_sleep = sleep and torch.cuda.is_available()  # vLLM on a CPU ignores sleep
+        self._among_ranks = torch.distributed.is_initialized()  # by the trainer: vLLM joins its group, one engine and one device a rank
         self._llm = vllm.LLM(
             str(folder),
             dtype=dtype,
             max_model_len=max_model_len or None,
             gpu_memory_utilization=memory_share,
             enforce_eager=eager,
+            distributed_executor_backend="external_launcher" if self._among_ranks else None,
             enable_lora=lora_rank > 0,
             max_lora_rank=max(lora_rank, 8),
             enable_sleep_mode=self.can_sleep,
@@ -154,7 +156,11 @@ class VllmModel:
 
     def close(self) -> None:
         """Lets go of the model."""
-        self._llm.llm_engine.engine_core.shutdown()
+        core = self._llm.llm_engine.engine_core
+        if self._among_ranks:
+            core.engine_core.model_executor.shutdown()  # the whole core's shutdown would take the trainer's process group with it
+        else:
+            core.shutdown()
 
     def _wake(self) -> None:
         if self.asleep:
