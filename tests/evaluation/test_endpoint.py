@@ -12,7 +12,7 @@ from tests.scoring.test_endpoint import Server, hang, truncated
 
 from videoperceiver.errors import EndpointError, SampleError
 from videoperceiver.evaluation import evaluate
-from videoperceiver.evaluation.endpoint import EndpointEngine, media_parts
+from videoperceiver.evaluation.endpoint import EndpointEngine, media_parts, told_times
 from videoperceiver.evaluation.engines import Ask
 from videoperceiver.evaluation.ledger import iterate
 from videoperceiver.evaluation.protocol import Protocol
@@ -97,6 +97,25 @@ def test_a_video_goes_as_one_file_with_its_own_times(clip, tmp_path):
     got = read_clip(data)
     assert len(got) == 3
     assert got.t_s - got.t_s[0] == pytest.approx([0.0, 0.5, 1.5], abs=1e-3)
+
+
+def test_a_sequence_is_the_frames_as_they_are_and_their_times_beside_it(server, tmp_path, clip):
+    server.replies = [reply("B."), reply("none")]
+    made = engine(server, tmp_path, media="sequence")
+    made.answer([ask(clip, "Which?")], GREEDY)
+    made.answer([ask(None, "Alone?")], GREEDY)
+    request, alone = server.requests
+    url = request["messages"][0]["content"][0]["video_url"]["url"]
+    sent = [np.asarray(Image.open(io.BytesIO(base64.b64decode(image)))) for image in url.removeprefix("data:video/jpeg;base64,").split(",")]
+    assert np.array_equal(sent, clip.frames)
+    told = request["media_io_kwargs"]["video"]  # 0.5, 1.0 and 2.0 s: 0.75 s apart in the mean
+    assert told == {"num_frames": -1, "fps": 90_000, "frames_indices": [45_000, 90_000, 180_000], "total_num_frames": 202_500, "duration": 2.25}
+    assert len(told["frames_indices"]) / told["total_num_frames"] * told["fps"] == pytest.approx(1 / 0.75)  # transformers' VideoMetadata.sampled_fps
+    assert "media_io_kwargs" not in alone
+
+
+def test_a_sequence_of_one_frame_has_a_rate_too():
+    assert told_times(np.array([3.0]))["media_io_kwargs"]["video"]["total_num_frames"] == 90_000
 
 
 def test_several_draws_come_in_one_request(server, tmp_path):

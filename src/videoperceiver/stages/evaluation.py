@@ -34,7 +34,7 @@ class EngineConfig:
     kind: Literal["tree", "endpoint", "file"] = "tree"
     answers: str = ""  # of kind "file": JSON lines of {"sample", "question", "completion"}, "condition" where it is not "full"
     base_url: str = ""  # of kind "endpoint", up to "/v1"; empty = OPENAI_BASE_URL. The key comes from OPENAI_API_KEY alone
-    media: Literal["frames", "video"] = "frames"  # JPEG images with their times in words, or one MP4
+    media: Literal["frames", "video", "sequence"] = "frames"  # JPEG images with their times in words; one MP4; vLLM's own: exactly these frames and times
     num_parallel: int = 8  # requests in flight
     timeout_s: float = 120.0
     max_retries: int = 5
