@@ -78,7 +78,7 @@ def data_folder(folder: Path) -> Path:
     Image.new("RGB", (48, 32), (90,) * 3).save(folder / "media" / "picture.png")
     manifest.write(samples(), folder / "manifest.parquet")
     (folder / "source.json").write_text(json.dumps({"format": "made", "terms": "made: CC BY 4.0", "clips": 6, "notes": ["left out, not there: x.mp4"]}))
-    (folder / "result.json").write_text(json.dumps({"clips": 6, "spend": {"requests": 12, "tokens": 34_567}}))
+    (folder / "result.json").write_text(json.dumps({"clips": 6, "annotate": {"annotator": "endpoint", "requests": 12, "tokens": 34_567}}))
     (folder / "config.yaml").write_text(CONFIG)
     broken = {"path": "/home/me/secret/x", "kind": "VideoReadError"}
     rejects = [{**broken, "sample_id": f"bad-{i}", "reason": f"frame {i} of '/home/me/v{i}' is broken"} for i in range(3)]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from videoperceiver.data.card.assemble import Papers, assemble
+from videoperceiver.data.card.compose import Papers, compose
 from videoperceiver.data.card.examples import example_figures
 from videoperceiver.data.card.facts import Facts
 from videoperceiver.data.card.readme import readme
@@ -42,7 +42,7 @@ def write_card(manifest_path: Path, run_folder: Path) -> Path:
         raise ManifestError(f"{manifest_path}: it has no row, so there is nothing to tell; build the data set first")
     papers = Papers.read(run_folder)
     clips, unread = example_figures(manifest, facts.examples)
-    card = assemble(_name(run_folder, manifest_path), facts, papers, clips, unread)
+    card = compose(_name(run_folder, manifest_path), facts, papers, clips, unread)
     try:
         write_atomic(folder / README, readme(card, facts, papers))
         return write_atomic(folder / PAGE, dataset_page(card))

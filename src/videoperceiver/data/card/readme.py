@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from videoperceiver.data.card.assemble import Papers
+from videoperceiver.data.card.compose import Papers
 from videoperceiver.data.card.facts import Facts
 from videoperceiver.data.card.split_files import FOLDER
 from videoperceiver.pages.dataset_card import DatasetCard, dataset_markdown

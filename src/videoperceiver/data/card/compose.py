@@ -32,7 +32,7 @@ class Papers:
         sources: format, terms, clips and notes of each source.
         result: counts of the run.
         rejects: why clips were left out.
-        dropped: rule -> its drops; of captions and questions.
+        rules: rule, says, checked, dropped and example of each rule, from result.json, or counted from dropped.jsonl where it has none.
         settings: of the recipe, dotted.
         versions: of the packages that built it.
         git: the commit that built it.
@@ -41,7 +41,7 @@ class Papers:
     sources: Sequence[Mapping[str, Any]]
     result: Mapping[str, Any]
     rejects: Sequence[Reason]
-    dropped: Mapping[str, Reason]
+    rules: Sequence[Mapping[str, Any]]
     settings: Mapping[str, object]
     versions: Mapping[str, object]
     git: str
@@ -54,14 +54,15 @@ class Papers:
             RunError: a file is damaged.
         """
         source = record(folder / "source.json")
+        result = record(folder / "result.json")
         metadata = record(folder / "metadata.json")
         config = folder / "config.yaml"
         settings = flat(_yaml(config)) if config.is_file() else {}
         return cls(
             sources=source["sources"] if isinstance(source.get("sources"), list) else [source] if source else [],
-            result=record(folder / "result.json"),
+            result=result,
             rejects=reasons(folder / "rejects.jsonl"),
-            dropped=_dropped(folder / "dropped.jsonl"),
+            rules=[*result.get("rules", ())] or _counted(folder / "dropped.jsonl"),
             settings={name: _public(value) for name, value in settings.items() if name not in PRIVATE},
             versions=metadata.get("versions", {}),
             git=str(metadata.get("git") or ""),
@@ -83,7 +84,7 @@ def _public(value: object) -> object:
     return Path(value).name if isinstance(value, str) and (value.startswith(("/", "~", "..")) or "://" in value) else value
 
 
-def assemble(name: str, facts: Facts, papers: Papers, clips: Sequence[ClipFigure], unread: Sequence[str]) -> DatasetCard:
+def compose(name: str, facts: Facts, papers: Papers, clips: Sequence[ClipFigure], unread: Sequence[str]) -> DatasetCard:
     """The card.
 
     Args:
@@ -99,7 +100,7 @@ def assemble(name: str, facts: Facts, papers: Papers, clips: Sequence[ClipFigure
         CardSection("questions", "Questions", tables=_families(facts)),
         CardSection("degraded", "Key frames and V′", "V′ is a clip without its key frames; it is stored as indices, not as pixels.", _degraded(facts)),
         CardSection("clips", "A few clips", sentences=unread, clips=clips),
-        CardSection("left-out", "What was left out", tables=_left_out(papers)),
+        CardSection("left-out", "What was left out", tables=_left_out(papers), sentences=_alike(papers)),
         CardSection("made", "How its texts were made", tables=_annotators(facts), sentences=_spent(papers)),
         CardSection("loading", "Loading it", sentences=_loading_words(), code=LOADING.format(split=next(iter(facts.splits), "train"))),
         CardSection("notes", "How to read this", sentences=_notes(facts, papers)),
@@ -222,23 +223,46 @@ def _degraded(facts: Facts) -> list[str]:
 
 def _left_out(papers: Papers) -> list[CountTable]:
     tables = []
-    if papers.dropped:
-        rows = [(rule, found.count, found.text, found.instance) for rule, found in sorted(papers.dropped.items(), key=lambda item: -item[1].count)]
-        tables.append(CountTable("Captions and questions dropped", ("rule", "dropped", "why, for instance", "its text"), rows[:SHOWN_FAMILIES], bar=1))
+    refusing = sorted((rule for rule in papers.rules if rule.get("dropped")), key=lambda rule: -rule["dropped"])
+    if refusing:
+        rows = [_rule(rule) for rule in refusing[:SHOWN_FAMILIES]]
+        heads = ("rule", "dropped", "of", "what it refuses", "for instance")
+        tables.append(CountTable("Captions, questions, events and clips dropped", heads, rows, bar=1, note=f"All of them are in dropped.jsonl.{_idle(papers)}"))
     if papers.rejects:
         rows = [(public(reason.text), reason.count, public(reason.instance)) for reason in papers.rejects[:SHOWN_REASONS]]
         tables.append(CountTable("Clips rejected", ("reason", "clips", "for instance"), rows, note="All of them are in rejects.jsonl."))
     return tables
 
 
-def _dropped(path: Path) -> dict[str, Reason]:
-    """Drops by rule, with the first as the instance."""
-    found: dict[str, Reason] = {}
+def _alike(papers: Papers) -> list[str]:
+    """Clips that are too much like others, or like a benchmark's."""
+    told = []
+    for name, what in (("duplicates", "show and say what an earlier one did"), ("overlaps", "share frames with a benchmark’s videos")):
+        if count := papers.result.get(name):
+            told.append(f"{words.plural(int(count), 'clip')} left out because they {what}.")
+    marked = papers.result.get("marked") or {}
+    return told + [f"{words.plural(int(count), 'clip')} kept with the tag {name}." for name, count in marked.items() if count]
+
+
+def _rule(rule: Mapping[str, Any]) -> tuple[object, ...]:
+    checked, dropped = rule.get("checked"), rule["dropped"]
+    share = f"{checked:,} ({words.percent(dropped / checked, 1)})" if checked else None
+    return str(rule.get("rule", "unnamed")), dropped, share, str(rule.get("says", "")), public(str(rule.get("example", "")))
+
+
+def _idle(papers: Papers) -> str:
+    """The rules that were applied and refused nothing."""
+    names = [str(rule.get("rule")) for rule in papers.rules if rule.get("checked") and not rule.get("dropped")]
+    return f" {words.plural(len(names), 'further rule')} refused nothing: {words.listing(names, 30)}." if names else ""
+
+
+def _counted(path: Path) -> list[dict[str, Any]]:
+    """Drops by rule, with the first as the instance, where nobody counted what the rules were applied to."""
+    found: dict[str, dict[str, Any]] = {}
     for row in lines(path):
-        rule = str(row.get("rule") or "unnamed")
-        reason = found.setdefault(rule, Reason(str(row.get("reason") or ""), 0, str(row.get("text") or "")))
-        reason.count += 1
-    return found
+        rule = found.setdefault(str(row.get("rule") or "unnamed"), {"dropped": 0, "example": f"{row.get('reason') or ''}: {row.get('text') or ''}"})
+        rule["dropped"] += 1
+    return [{"rule": name, **rule} for name, rule in found.items()]
 
 
 def _annotators(facts: Facts) -> list[CountTable]:
@@ -248,7 +272,7 @@ def _annotators(facts: Facts) -> list[CountTable]:
 
 
 def _spent(papers: Papers) -> list[str]:
-    spent = papers.result.get("spend")
+    spent = papers.result.get("annotate")
     if not isinstance(spent, dict):
         return []
     parts = [f"{name.replace('_', ' ')} {words.number(value)}" for name, value in spent.items() if isinstance(value, int | float)]
