@@ -185,15 +185,13 @@ def changed(known: Known) -> Iterator[Draft]:
 def motion(known: Known) -> Iterator[Draft]:
     """Direction or speed, where the label says one; the label is shown with a gap."""
     for event in known.events:
-        for key, classes in (("direction", templates()["directions"]), ("speed", templates()["speeds"])):
-            for words in classes:
-                gapped = _gapped(event.label, words, is_direction=key == "direction")
-                if gapped is None:
-                    continue
-                said, label = gapped
-                shown = known.shuffled(words)
-                text = known.say("motion", key, event=quoted(label))
-                yield Draft("motion", text, said, "word", classes=shown, wrong=tuple(word for word in words if word != said))
+        for key in ("direction", "speed"):
+            classes = templates()[f"{key}s"]
+            found = next(((words, *gapped) for words in classes if (gapped := _gapped(event.label, words, is_direction=key == "direction"))), None)
+            if found is not None:
+                words, said, label = found
+                wrong = tuple(word for word in words if word != said)
+                yield Draft("motion", known.say("motion", key, event=quoted(label)), said, "word", classes=known.shuffled(words), wrong=wrong)
 
 
 FAMILIES: Mapping[str, Callable[[Known], Iterator[Draft]]] = {
