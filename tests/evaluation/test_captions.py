@@ -1,9 +1,15 @@
 """Caption metrics by hand where their packages and data are present, and what is said where they are not."""
 
+import json
+import os
 import shutil
+import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from tests.evaluation.small_wordnet import write_nltk_data
 
 from videoperceiver.errors import ConfigError, MissingExtraError
 from videoperceiver.evaluation import captions
@@ -29,6 +35,53 @@ def test_meteor_by_hand():
     assert got == pytest.approx((10 * 1 * (2 / 3) / (2 / 3 + 9)) * (1 - 0.5 * 0.5**3))
 
 
+def scored_apart(metric: str, references: list[str], captions: list[str], data: Path) -> dict:
+    """A metric in a process of its own: nltk keeps the WordNet it met first."""
+    code = "import json, sys; from videoperceiver.evaluation.captions import measure; print(json.dumps(measure(*json.loads(sys.argv[1]))))"
+    pairs = json.dumps([[metric], references, captions])
+    done = subprocess.run([sys.executable, "-c", code, pairs], env=os.environ | {"NLTK_DATA": str(data)}, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)[metric]
+
+
+def test_meteor_by_hand_with_a_wordnet_of_two_words(tmp_path):
+    pytest.importorskip("nltk")
+    data = write_nltk_data(tmp_path / "nltk")
+    # "auto" is a synonym of "car": 3 of 3 words both ways in one chunk, full stop dropped: F = 1, penalty 0.5 (1 / 3)^3
+    first = 1 - 0.5 * (1 / 3) ** 3
+    # "stopping" has the stem of "stops", nothing else matches: P = R = 1 / 2, F = 1 / 2, one chunk of one word: penalty 0.5
+    second = 0.5 * (1 - 0.5)
+    found = scored_apart("meteor", ["The car stops .", "he stops"], ["the auto stops", "stopping there"], data)
+    assert found["value"] == pytest.approx((first + second) / 2)
+
+
+def test_meteor_is_not_computed_from_half_a_wordnet(tmp_path):
+    pytest.importorskip("nltk")
+    data = write_nltk_data(tmp_path / "nltk")
+    (data / "corpora" / "wordnet" / "index.sense").unlink()
+    assert "nltk.downloader wordnet punkt_tab" in scored_apart("meteor", ["a man"], ["a dog"], data)["not computed"]
+
+
+def test_comet_is_asked_with_an_empty_source(monkeypatch, tmp_path):
+    """The package's own interface, played by a stand-in: its weights are nowhere in a package."""
+    asked = []
+
+    class Model:
+        def predict(self, rows, batch_size, gpus, progress_bar):
+            asked.extend(rows)
+            return SimpleNamespace(scores=[0.25, 0.75])
+
+    monkeypatch.setitem(sys.modules, "comet", SimpleNamespace(load_from_checkpoint=lambda path: Model()))
+    monkeypatch.setenv("COMET_CHECKPOINT", str(tmp_path / "model.ckpt"))
+    assert measure(["comet"], ["a man", "a dog"], ["one", "two"])["comet"] == {"value": 0.5}
+    assert asked == [{"src": "", "mt": "one", "ref": "a man"}, {"src": "", "mt": "two", "ref": "a dog"}]
+
+
+def test_a_named_comet_checkpoint_without_its_package_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "comet", None)
+    monkeypatch.setenv("COMET_CHECKPOINT", "model.ckpt")
+    assert "unbabel-comet" in measure(["comet"], ["a"], ["a"])["comet"]["not computed"]
+
+
 def test_cider_of_equal_captions_is_ten():
     pytest.importorskip("pycocoevalcap")
     if shutil.which("java") is None:
@@ -38,6 +91,7 @@ def test_cider_of_equal_captions_is_ten():
     assert captions.cider(texts, texts[::-1]) < 5
 
 
+@pytest.mark.slow  # it reads a table of paraphrases for tens of seconds
 @pytest.mark.filterwarnings("ignore")  # pycocoevalcap leaves its Java process' pipes open
 def test_coco_meteor_of_equal_captions_is_one():
     pytest.importorskip("pycocoevalcap")

@@ -78,10 +78,10 @@ def meteor(references: Sequence[str], captions: Sequence[str]) -> float:
 
     try:
         return sum(score([words(ref)], words(said)) for ref, said in zip(references, captions, strict=True)) / len(captions)
-    except LookupError as error:
+    except (LookupError, OSError) as error:  # nothing there; or a WordNet that lacks files
         missing = str(error).strip().splitlines()
-        what = next((line.strip() for line in missing if "Resource" in line), "its data")
-        raise NotComputedError(f"METEOR (nltk): {what} Run: python -m nltk.downloader wordnet punkt_tab") from error
+        what = next((line.strip() for line in missing if "Resource" in line), missing[0] if isinstance(error, OSError) else "its data is not there.")
+        raise NotComputedError(f"METEOR (nltk): {what} Run: python -m nltk.downloader wordnet punkt_tab (without a network: docs/benchmarks.md)") from error
 
 
 def meteor_coco(references: Sequence[str], captions: Sequence[str]) -> float:
