@@ -114,6 +114,13 @@ def test_a_sequence_is_the_frames_as_they_are_and_their_times_beside_it(server, 
     assert "media_io_kwargs" not in alone
 
 
+def test_the_longest_answer_is_called_what_the_server_calls_it(server, tmp_path):
+    server.replies = [reply("x")]
+    engine(server, tmp_path, limit_field="max_completion_tokens").answer([ask(None, "Which?")], GREEDY)
+    assert server.requests[0]["max_completion_tokens"] == 16
+    assert "max_tokens" not in server.requests[0]
+
+
 def test_a_sequence_of_one_frame_has_a_rate_too():
     assert told_times(np.array([3.0]))["media_io_kwargs"]["video"]["total_num_frames"] == 90_000
 

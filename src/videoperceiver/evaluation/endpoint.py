@@ -29,12 +29,13 @@ class AnswerEndpoint(ChatEndpoint):
 
     Args:
         protocol: decoding: tokens, temperature, draws.
+        limit_field: what the server calls the longest answer.
         options: of `ChatEndpoint`.
     """
 
-    def __init__(self, protocol: Protocol, **options: Any):
+    def __init__(self, protocol: Protocol, limit_field: str, **options: Any):
         super().__init__(max_answer_tokens=protocol.max_new_tokens, **options)
-        self._protocol = protocol
+        self._protocol, self._limit_field = protocol, limit_field
 
     def say(self, messages: Messages, seed: int, extra: Mapping[str, Any] | None = None) -> list[str]:
         """One text a draw.
@@ -51,7 +52,7 @@ class AnswerEndpoint(ChatEndpoint):
         return self.ask(messages, {"seed": seed, **(extra or {})}, _texts)
 
     def _payload(self, messages: Messages, schema: Mapping[str, Any]) -> dict[str, Any]:
-        decoding = {"temperature": self._protocol.temperature, "max_tokens": self._protocol.max_new_tokens, **schema}
+        decoding = {"temperature": self._protocol.temperature, self._limit_field: self._protocol.max_new_tokens, **schema}
         several = {"n": self._protocol.num_samples} if self._protocol.num_samples > 1 else {}
         return {"model": self.model, "messages": [dict(message) for message in messages], **decoding, **several}
 
@@ -89,6 +90,7 @@ class EndpointEngine:
         self._num_parallel = config.num_parallel
         self._chat = AnswerEndpoint(
             protocol,
+            config.limit_field,
             base_url=config.base_url,
             model=model,
             timeout_s=config.timeout_s,

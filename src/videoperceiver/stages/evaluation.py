@@ -35,6 +35,7 @@ class EngineConfig:
     answers: str = ""  # of kind "file": JSON lines of {"sample", "question", "completion"}, "condition" where it is not "full"
     base_url: str = ""  # of kind "endpoint", up to "/v1"; empty = OPENAI_BASE_URL. The key comes from OPENAI_API_KEY alone
     media: Literal["frames", "video", "sequence"] = "frames"  # JPEG images with their times in words; one MP4; vLLM's own: exactly these frames and times
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # what the server calls the longest answer; some closed models refuse the first
     num_parallel: int = 8  # requests in flight
     timeout_s: float = 120.0
     max_retries: int = 5
