@@ -56,8 +56,7 @@ def compose(draft: Draft, name: str, *, with_options: bool, num_options: int, rn
     elif draft.choice:
         return None
     else:
-        shown = templates()["formats"][draft.kind].format(options=", ".join(draft.classes))
-        question, origin = Question(name, f"{draft.text} {shown}", draft.answer, draft.kind, draft.family, draft.classes), ""
+        question, origin = Question(name, f"{draft.text} {_format_of(draft)}", draft.answer, draft.kind, draft.family, draft.classes), ""
     return (question, origin) if is_readable(question) else None
 
 
@@ -69,6 +68,14 @@ def is_readable(question: Question) -> bool:
         return answers.compare(question.answer, question.answer, question.kind, question.options) == 1.0
     except SampleError:
         return False
+
+
+def _format_of(draft: Draft) -> str:
+    """How to answer without options; the answer class is listed where the question does not name it."""
+    formats = templates()["formats"]
+    if draft.classes and all(option in draft.text for option in draft.classes):
+        return formats["pair"]
+    return formats[draft.kind].format(options=", ".join(draft.classes))
 
 
 def _wrong_options(draft: Draft, count: int) -> tuple[tuple[str, ...], str]:
