@@ -39,12 +39,16 @@ def _haystack(answer):
 
 
 def _blind(index):
+    """One instance of yes or no, one of two options, as the official rows spell them."""
+    place, name = index % 4, f"{'vid' if index < 4 else 'mcq_vid'}_00000_{index % 2}.mp4"
+    asked = ("Is it shaken?", "Is it still?")[place // 2]
+    options = ("Option A: It is shaken. Option B: It is still.", "Option A: It is still. Option B: It is shaken.")[place // 2]
     return {
         "index": index,
-        "video_path": f"TimeBlind/videos/vid_{index % 2}.mp4",
-        "question": "Is it shaken?",
-        "answer": ("Yes", "No", "No", "Yes")[index],
-        "type": "yes_no",
+        "video_path": f"TimeBlind/videos/{name}",
+        "question": asked if index < 4 else f"What is done? {options}",
+        "answer": (("Yes", "No", "No", "Yes") if index < 4 else ("A", "B", "B", "A"))[place],
+        "type": "yes_no" if index < 4 else "multiple_choice",
     }
 
 
@@ -86,7 +90,7 @@ FILES: dict[str, dict[str, object]] = {
     "tvbench": {"action_count.json": [{"video": "v.mp4", "question": "How many?", "candidates": ["2", "3", "5", "4"], "answer": "4"}]},
     "lv-haystack": {"test.jsonl": [_haystack("B")]},
     "charades-sta": {"charades_sta_test.txt": "3MSZA 0.5 1.5##person turns a light on.\nAMT7R 0.0 1.0##person sits.\n3MSZA 0.2 0.9##person sits."},
-    "timeblind": {"data.jsonl": [_blind(index) for index in range(4)]},
+    "timeblind": {"data.jsonl": [_blind(index) for index in range(8)]},
 }
 
 
