@@ -1,11 +1,13 @@
-"""A key-frame analysis for people and programs: as a figure, as lines, as JSON."""
+"""A key-frame analysis for people and programs: as a figure, as lines, as JSON; and a sample of a manifest as a figure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from videoperceiver.data.keyframes import KeyframeAnalysis
-from videoperceiver.pages import ClipFigure, words
+from videoperceiver.pages import AnsweredQuestion, ClipFigure, words
 from videoperceiver.pages.keyframes import keyframes_headline, keyframes_words
+from videoperceiver.types import Clip, Sample
 from videoperceiver.video.degrade import replacements
 
 
@@ -27,6 +29,46 @@ def as_figure(found: KeyframeAnalysis) -> ClipFigure:
         removed=made.removed if made else None,
         keywords=found.keywords,
         relevance=found.relevance,
+    )
+
+
+def figure_of(
+    sample: Sample,
+    clip: Clip,
+    *,
+    frames_idx: Sequence[int] | None = None,
+    title: str = "",
+    note: str = "",
+    relevance: str = "",
+    answers: Sequence[AnsweredQuestion] = (),
+) -> ClipFigure:
+    """A sample and its frames as one figure.
+
+    Args:
+        sample: times, scores, key frames, spans and V′ are taken from it.
+        clip: the sample's frames, at any size.
+        frames_idx: which of them the clip has; None: all.
+        title: the sample's id if empty.
+        note: a line under the title.
+        relevance: name of the backend that measured the scores.
+        answers: shown below.
+    """
+    made = sample.degradation
+    return ClipFigure(
+        title=title or f"Sample {sample.id}",
+        frames=clip.frames,
+        frames_idx=frames_idx,
+        t_s=sample.t_s,
+        scores=sample.scores,
+        keyframes_idx=sample.keyframes_idx,
+        spans=sample.spans,
+        source_idx=made.source_idx if made else (),
+        operator=made.operator if made else "",
+        removed=made.removed if made else None,
+        keywords=sample.keywords,
+        relevance=relevance,
+        note=note,
+        answers=answers,
     )
 
 

@@ -8,44 +8,18 @@ from typing import Any
 import numpy as np
 
 from videoperceiver.data import manifest
+from videoperceiver.data.present import figure_of
 from videoperceiver.evaluation.ledger import CLIPS
 from videoperceiver.evaluation.saved import read_saved
-from videoperceiver.pages import AnsweredQuestion, ClipFigure
+from videoperceiver.pages import ClipFigure
 from videoperceiver.pages.filmstrip import choose_columns
-from videoperceiver.types import BLANK, Clip, Sample
+from videoperceiver.types import BLANK
 from videoperceiver.video.read import read_clip
+
+__all__ = ["THUMBNAIL_PX", "figure_of", "manifest_figures", "run_figures"]
 
 THUMBNAIL_PX = 176
 SHOWN = 16
-
-
-def figure_of(sample: Sample, clip: Clip, *, title: str = "", note: str = "", relevance: str = "", answers: Sequence[AnsweredQuestion] = ()) -> ClipFigure:
-    """A sample and its frames as one figure.
-
-    Args:
-        sample: times, scores, key frames, spans and V′ are taken from it.
-        clip: exactly the sample's frames, at any size.
-        title: the sample's id if empty.
-        note: a line under the title.
-        relevance: name of the backend that measured the scores.
-        answers: shown below.
-    """
-    made = sample.degradation
-    return ClipFigure(
-        title=title or f"Sample {sample.id}",
-        frames=clip.frames,
-        t_s=sample.t_s,
-        scores=sample.scores,
-        keyframes_idx=sample.keyframes_idx,
-        spans=sample.spans,
-        source_idx=made.source_idx if made else (),
-        operator=made.operator if made else "",
-        removed=made.removed if made else None,
-        keywords=sample.keywords,
-        relevance=relevance,
-        note=note,
-        answers=answers,
-    )
 
 
 def manifest_figures(path: str | Path) -> Callable[[str], ClipFigure | None]:

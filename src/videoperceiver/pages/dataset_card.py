@@ -3,36 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from markupsafe import Markup
-
-from videoperceiver.pages import words
 from videoperceiver.pages.clip import clip_figure
+from videoperceiver.pages.count_table import CountTable, as_text, count_table
 from videoperceiver.pages.figures import ClipFigure
 from videoperceiver.pages.histogram import Histogram, histograms
 from videoperceiver.pages.html import page, render
 from videoperceiver.pages.markdown import grid, plain
-
-MAX_CHARS = 240
-"""Of a cell of text; what is cut is told."""
-
-
-@dataclass(frozen=True)
-class CountTable:
-    """A table of counts, the name of each row first.
-
-    Attributes:
-        caption: what is counted.
-        heads: of the columns, that of the names first.
-        rows: numbers and texts, as many as heads; None where there is no number.
-        bar: the column that is drawn as a bar of its largest number, None for none.
-        note: a sentence under the caption.
-    """
-
-    caption: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[object]]
-    bar: int | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +60,7 @@ class DatasetCard:
 def dataset_page(card: DatasetCard) -> str:
     """The whole page."""
     sections = [
-        (section, histograms(section.histograms), [_table(table) for table in section.tables], [clip_figure(clip) for clip in section.clips])
+        (section, histograms(section.histograms), [count_table(table) for table in section.tables], [clip_figure(clip) for clip in section.clips])
         for section in card.sections
     ]
     settings = {heading: dict(values) for heading, values in card.settings.items() if values}
@@ -106,28 +82,5 @@ def _said(section: CardSection) -> list[str]:
     parts += [f"```python\n{section.code}\n```"] if section.code else []
     for table in section.tables:
         caption = f"**{plain(table.caption)}** {plain(table.note)}".rstrip()
-        parts.append(f"{caption}\n\n{grid(table.heads, [[_text(cell) for cell in row] for row in table.rows])}")
+        parts.append(f"{caption}\n\n{grid(table.heads, [[as_text(cell) for cell in row] for row in table.rows])}")
     return parts
-
-
-def _table(table: CountTable) -> Markup:
-    numbers = [row[table.bar] for row in table.rows] if table.bar is not None else []
-    largest = max((number for number in numbers if isinstance(number, int | float)), default=0) or 1
-    rows = [[_cell(cell, table.bar == place, largest) for place, cell in enumerate(row)] for row in table.rows]
-    long = [any(cell["long"] for cell in column) for column in zip(*rows, strict=True)] if rows else [False] * len(table.heads)
-    return render("count_table", table=table, rows=rows, long=long)
-
-
-def _cell(value: object, bar: bool, largest: float) -> dict[str, object]:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    width = f"{100 * value / largest:.2f}%" if bar and isinstance(value, int | float) else ""
-    return {"text": _text(value), "number": number, "width": width, "long": not number and len(str(value)) > 28}
-
-
-def _text(value: object) -> str:
-    """A cell as it is read: numbers with separators, texts cut, nothing as a dash."""
-    if value is None:
-        return words.MISSING
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return words.shorten(words.number(value), MAX_CHARS)

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from videoperceiver.pages import words
 from videoperceiver.pages.answers import mark
+from videoperceiver.pages.count_table import CountTable, count_table
 from videoperceiver.pages.curves import curves
 from videoperceiver.pages.figures import CurveGroup
 from videoperceiver.pages.html import page, render
@@ -82,6 +83,7 @@ def training_page(report: TrainingReport) -> str:
         curves=[curves(group) for group in report.curves],
         timing=timing(report.phases) if report.phases else None,
         samples=[(group, _told(group.full), _told(group.degraded)) for group in report.samples],
+        rejects=count_table(CountTable("Reasons", ("reason", "samples", "for instance"), report.rejects)) if report.rejects else None,
         settings={heading: dict(values) for heading, values in report.settings.items() if values},
     )
     return page(f"{report.name}: {report.title}", body, description=report.sentences[0] if report.sentences else report.title)

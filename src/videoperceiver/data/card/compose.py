@@ -11,7 +11,8 @@ from videoperceiver.data.card.facts import RARE, Facts, Reason, lines, public, r
 from videoperceiver.data.card.spread import Spread
 from videoperceiver.errors import RunError
 from videoperceiver.pages import ClipFigure, words
-from videoperceiver.pages.dataset_card import CardSection, CountTable, DatasetCard
+from videoperceiver.pages.count_table import CountTable
+from videoperceiver.pages.dataset_card import CardSection, DatasetCard
 from videoperceiver.pages.histogram import Histogram
 from videoperceiver.runs import flat
 

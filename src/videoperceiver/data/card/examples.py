@@ -1,10 +1,12 @@
 """A few clips of the data set as figures."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from videoperceiver.data.manifest import Manifest
+from videoperceiver.data.present import figure_of
 from videoperceiver.errors import VideoReadError
 from videoperceiver.pages import AnsweredQuestion, ClipFigure, words
 from videoperceiver.pages.filmstrip import THUMBNAIL_PX, choose_columns
@@ -14,6 +16,7 @@ from videoperceiver.video.read import read_clip
 SHOWN = 3
 COLUMNS = 16
 QUESTIONS = 4
+KEYWORDS = 8
 
 
 def example_figures(manifest: Manifest, candidates: Mapping[str, Sequence[Sample]]) -> tuple[list[ClipFigure], list[str]]:
@@ -47,18 +50,5 @@ def _figure(manifest: Manifest, sample: Sample) -> ClipFigure:
     times = np.asarray(sample.t_s)[needed]
     clip = read_clip(manifest.resolve(sample), t_s=times, size_px=THUMBNAIL_PX, frame_fps=sample.frame_fps)
     about = " · ".join(text for text in (sample.source, sample.split, words.shorten(sample.caption, 240)) if text)
-    return ClipFigure(
-        title=sample.id,
-        frames=clip.frames,
-        frames_idx=needed,
-        t_s=sample.t_s,
-        scores=sample.scores,
-        keyframes_idx=sample.keyframes_idx,
-        spans=sample.spans,
-        source_idx=source_idx,
-        operator=made.operator if made else "",
-        removed=made.removed if made else None,
-        keywords=sample.keywords[:8],
-        note=about,
-        answers=[AnsweredQuestion(question.text, question.answer, ()) for question in sample.questions[:QUESTIONS]],
-    )
+    asked = [AnsweredQuestion(question.text, question.answer, ()) for question in sample.questions[:QUESTIONS]]
+    return figure_of(replace(sample, keywords=sample.keywords[:KEYWORDS]), clip, frames_idx=needed, title=sample.id, note=about, answers=asked)
