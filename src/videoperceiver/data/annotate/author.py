@@ -21,6 +21,8 @@ from videoperceiver.types import Clip, Question, Sample
 
 logger = logging.getLogger(__name__)
 FILES = ("system.txt", "ask.txt", "caption.txt", "questions.txt", "families.yaml", "templates.yaml")
+LEDGER = "spent.jsonl"
+"""Beside the answers."""
 REVISION = 1
 """Raised whenever the same answer would be read otherwise."""
 _SETTINGS = ("captions", "questions", "families", "choice_share", "num_options", "num_frames", "frame_px", "max_answer_tokens")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from videoperceiver.data.annotate.author import Asked, Author
+from videoperceiver.data.annotate.author import LEDGER, Asked, Author
 from videoperceiver.data.annotate.reading import Read, read_answer, schema_of
 from videoperceiver.errors import SampleError
 from videoperceiver.scoring.endpoint import ChatEndpoint, NoAnswerError
@@ -14,7 +14,6 @@ from videoperceiver.scoring.spending import Ledger
 from videoperceiver.stages import AnnotateConfig
 from videoperceiver.types import Clip, Sample
 
-LEDGER = "spent.jsonl"
 RETRY_TEMPERATURE = 0.7
 """Of tries after an answer that cannot be used; the first is greedy."""
 

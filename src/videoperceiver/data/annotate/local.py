@@ -2,19 +2,21 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from videoperceiver.data.annotate.author import Asked, Author
+from videoperceiver.data.annotate.author import LEDGER, Asked, Author
 from videoperceiver.data.annotate.reading import Read, read_answer, schema_of
 from videoperceiver.data.annotate.wording import UnusableError, shown
 from videoperceiver.errors import SampleError
 from videoperceiver.scoring.answer_cache import AnswerCache
 from videoperceiver.scoring.checkpoints import load_model, load_pretrained
 from videoperceiver.scoring.pictures import time_in_words
+from videoperceiver.scoring.spending import Ledger
 from videoperceiver.stages import AnnotateConfig
 from videoperceiver.types import Clip, Sample
 
@@ -40,7 +42,8 @@ class TransformersAnnotator:
         self.name, self.version = self._author.name, self._author.version
         self._max_new_tokens = config.max_answer_tokens
         self._cache = AnswerCache(cache_folder)
-        self._counts = {"failed": 0, "kept": 0, "requests": 0, "prompt_tokens": 0, "answer_tokens": 0}
+        self._ledger = Ledger(cache_folder / LEDGER, token_budget=sys.maxsize)
+        self._counts = {"failed": 0, "kept": 0}
 
     def annotate(self, items: Iterable[tuple[Sample, Clip | None]]) -> Iterator[Sample | SampleError]:
         """Samples in order, one after the other."""
@@ -53,8 +56,8 @@ class TransformersAnnotator:
                 yield error
 
     def spent(self) -> dict[str, Any]:
-        """What was written, and how many tokens went through the model in this session; `kept` answers took none."""
-        return {**self._author.spent(), **self._counts}
+        """What was written, and how many tokens went through the model over all sessions of the run; `kept` answers took none in this one."""
+        return {**self._author.spent(), **self._counts, **self._ledger.summary()}
 
     def _read(self, sample: Sample, asked: Asked) -> Read:
         prompt = json.dumps([self.name, asked.system, asked.request, asked.wanted.shown_s, self._max_new_tokens])
@@ -85,9 +88,7 @@ class TransformersAnnotator:
         with torch.inference_mode():
             output = self._model.generate(**inputs.to(self._model.device), do_sample=False, max_new_tokens=self._max_new_tokens)
         new = output[0, length:]
-        self._counts["requests"] += 1
-        self._counts["prompt_tokens"] += length
-        self._counts["answer_tokens"] += len(new)
+        self._ledger.charge(length, len(new))
         return self._processor.decode(new, skip_special_tokens=True)
 
 
