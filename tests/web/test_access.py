@@ -30,6 +30,9 @@ def test_files_below_a_root_by_either_name(access):
 
 def test_lists_runs_and_manifests(access):
     assert [path.rsplit("/", 1)[1] for path in access.runs()] == ["a"]
+    again = access.roots[0] / "runs" / "a" / "splits" / "train.parquet"  # a card's files for `datasets` are no manifests
+    again.parent.mkdir()
+    again.touch()
     assert [path.rsplit("/", 1)[1] for path in access.manifests()] == ["manifest.parquet"]
 
 

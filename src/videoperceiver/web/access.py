@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from videoperceiver.data.card.split_files import FOLDER
 from videoperceiver.errors import ConfigError, SampleError
 from videoperceiver.video.read import probe
 
@@ -64,6 +65,7 @@ class Access:
     def manifests(self) -> list[str]:
         """Manifests below the roots, newest first."""
         found = [path for root in self.roots for name in ("*.parquet", "manifest*.jsonl") for path in _walk(root, name)]
+        found = [path for path in found if path.parent.name != FOLDER]  # a data set's rows once more, for `datasets`
         return [str(path) for path in sorted(found, key=lambda p: -p.stat().st_mtime)]
 
 
