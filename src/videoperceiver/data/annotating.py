@@ -1,7 +1,7 @@
 """The step of the build in which captions and questions are written: clips through an annotator, in order, with their frames where it looks at them."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from videoperceiver.video.pool import DecodePool, ReadRequest
 Item = tuple[Sample, Clip | None]
 
 
-def annotated(tasks: Iterable[Task], annotator: Annotator, config: DataConfig) -> Iterator[Task]:
+def annotated(tasks: Iterable[Task], annotator: Annotator, config: DataConfig) -> Generator[Task, None, None]:
     """The tasks with what was written of them, in order; one whose clip could not be read or described carries the reason."""
     waiting: deque[Task] = deque()  # handed to the annotator, or found bad, and not yet given out
 

@@ -1,8 +1,8 @@
 """The last step of the build: which of the prepared rows stay, in which split, and what there is to tell of all of them.
 
 Two passes over prepared.jsonl: the first compares clips with earlier ones and with benchmarks, and groups them for the splits; the second writes. Both follow
-from the file alone, in its order, so that a build that was killed here, or prepared elsewhere, ends in the same manifest. Of a row that was passed its id, hashes
-and groups are remembered, nothing else.
+from the file alone, in its order, so that a build that was killed here, or prepared elsewhere, ends in the same manifest. Of a row that was passed its id,
+hashes and groups are remembered, nothing else.
 """
 
 import json

@@ -14,7 +14,7 @@ more than a few rows:
 
 import shutil
 import time
-from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def run(config: DataConfig) -> Run:
 def _find(run: Run, config: DataConfig) -> int:
     """Writes down what the source has, once; returns how many clips."""
     if (run.folder / "source.json").exists():
-        return sum(1 for _ in (run.folder / FOUND).open("rb"))
+        return sum(1 for _ in rows_of(run.folder / FOUND))
     split = "" if config.shares else config.split
     request = Request(Path(config.source).absolute(), (run.folder / WORK).absolute(), split, config.seed, config.frame_fps or None)
     found = find(request, config.format)
@@ -86,12 +86,13 @@ def _annotate(run: Run, config: DataConfig, number: int) -> None:
         labels = labels_of(Task.from_json(row).sample for row in rows_of(run.folder / FOUND))
         annotator = load_annotator(config.annotate, run.folder / "answers", labels)
         assert annotator is not None
-        tasks = (Task.from_json(row) for row in islice(rows_of(run.folder / FOUND), journal.num_rows, None))
-        with stage_progress(f"annotate · {run.folder.name}", number, journal.num_rows) as advance:
+        with closing(rows_of(run.folder / FOUND)) as rows, stage_progress(f"annotate · {run.folder.name}", number, journal.num_rows) as advance:
+            tasks = (Task.from_json(row) for row in islice(rows, journal.num_rows, None))
             try:
-                for task in annotated(tasks, annotator, config):
-                    journal.add(task.to_json())
-                    advance()
+                with closing(annotated(tasks, annotator, config)) as written:
+                    for task in written:
+                        journal.add(task.to_json())
+                        advance()
             finally:
                 run.write_json("annotate.json", spend(annotator))
 
@@ -100,22 +101,27 @@ def _prepare(run: Run, config: DataConfig, rows: Path, number: int) -> None:
     """Prepares the clips that were not come to yet."""
     for row in rows_of(run.folder / PREPARED):
         _told(run, config, row, number)
-    with Journal(run.folder / PREPARED) as journal, stage_progress(f"prepare · {run.folder.name}", number, journal.num_rows) as advance:
+    with (
+        Journal(run.folder / PREPARED) as journal,
+        closing(rows_of(rows)) as waiting,
+        stage_progress(f"prepare · {run.folder.name}", number, journal.num_rows) as advance,
+    ):
         if journal.num_rows == number:
             return
         outcomes = run_tasks(
             config.executor,
             make_worker,
             str((run.folder / "config.yaml").absolute()),
-            islice(rows_of(rows), journal.num_rows, None),
+            islice(waiting, journal.num_rows, None),
             died=_died,
             num_workers=config.runtime.num_workers,
             chunk=config.runtime.chunk,
         )
-        for row in outcomes:
-            journal.add(row)
-            _told(run, config, row, number)
-            advance()
+        with closing(outcomes):  # too many rejects end it early, and its workers with it
+            for row in outcomes:
+                journal.add(row)
+                _told(run, config, row, number)
+                advance()
 
 
 def _told(run: Run, config: DataConfig, row: Row, number: int) -> None:
@@ -131,8 +137,3 @@ def _died(row: Row, ending: str) -> dict[str, Any]:
     """The outcome of a clip that kills the processes that prepare it."""
     task = Task.from_json(row)
     return Outcome.rejected(task, SampleError(f"preparing it ended three processes ({ending}); it needs too much memory, or a library fails on it")).to_json()
-
-
-def samples_of(path: Path) -> Iterator[Outcome]:
-    """The outcomes of a build so far."""
-    return (Outcome.from_json(row) for row in rows_of(path))

@@ -34,7 +34,7 @@ def compare(outcomes: Iterable[Outcome], config: DataConfig) -> Comparison:
         ManifestError: a benchmark's index that cannot be read.
     """
     validate, found = config.validate, Comparison()
-    if validate.duplicates == "off" and validate.decontaminate == "off" and not config.shares:
+    if validate.duplicates == "keep" and validate.decontaminate == "keep" and not config.shares:
         return found
     seen = Duplicates(validate.duplicate_bits)
     indexes = [Fingerprints.load(path, validate.benchmark_share, validate.benchmark_bits) for path in validate.benchmark_index]
@@ -42,10 +42,10 @@ def compare(outcomes: Iterable[Outcome], config: DataConfig) -> Comparison:
     given: dict[str, str] = {}
     for outcome in outcomes:
         sample = outcome.sample
-        if sample is None or (validate.decontaminate != "off" and _overlaps(outcome, sample, indexes, config, found)):
+        if sample is None or (validate.decontaminate != "keep" and _overlaps(outcome, sample, indexes, config, found)):
             continue
         hashes = outcome.hashes if len(outcome.hashes) else None
-        likeness = seen.check(sample, hashes, outcome.motion if len(outcome.motion) else None) if validate.duplicates != "off" else Likeness()
+        likeness = seen.check(sample, hashes, outcome.motion if len(outcome.motion) else None) if validate.duplicates != "keep" else Likeness()
         if likeness.is_duplicate:
             reason = f"it shows what {likeness.like!r} shows, and nothing more is said of it ({likeness.bits:.1f} of 64 bits apart)"
             if validate.duplicates == "drop":

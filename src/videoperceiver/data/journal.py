@@ -1,7 +1,7 @@
 """Files of JSON lines that a stage of the build appends to, and takes up again after a kill."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,7 +41,7 @@ class Journal:
         self._file.close()
 
 
-def rows_of(path: Path) -> Iterator[dict[str, Any]]:
+def rows_of(path: Path) -> Generator[dict[str, Any], None, None]:
     """The rows of a journal, one at a time; none where there is no file. A torn last line is none."""
     if not path.exists():
         return

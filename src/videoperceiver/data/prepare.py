@@ -85,9 +85,10 @@ class Preparation:
         runtime = config.runtime
         self._pool = DecodePool(runtime.decoders, runtime.deadline_s, runtime.memory_mb)
         self._threads = ThreadPoolExecutor(runtime.decoders, "prepare")
-        self._scorer = load_relevance(config.relevance, **({"model": config.relevance_model} if config.relevance_model else {}))
+        options = {"model": config.relevance_model} if config.relevance_model else {"num_threads": 1} if config.relevance == "proxy" else {}
+        self._scorer = load_relevance(config.relevance, **options)
         self._extractor: KeywordExtractor | None = None
-        self._compares = config.validate.duplicates != "off" or config.validate.decontaminate != "off"
+        self._compares = config.validate.duplicates != "keep" or config.validate.decontaminate != "keep"
         self._seconds: dict[str, float] = {}
 
     def __call__(self, tasks: Sequence[Task]) -> list[Outcome]:

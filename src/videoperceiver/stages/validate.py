@@ -16,15 +16,15 @@ class ValidateConfig:
     max_caption_chars: int = 5000
     max_question_chars: int = 2000  # options included
     time_slack_s: float = 0.5  # times may lie outside the clip by this much
-    duplicates: Literal["drop", "mark", "off"] = "drop"  # clips that show and say what an earlier one did
+    duplicates: Literal["drop", "mark", "keep"] = "drop"  # clips that show and say what an earlier one did; keep: they are not looked for
     duplicate_bits: int = 7  # of 64, by which the frames of two such clips may differ
-    decontaminate: Literal["drop", "mark", "off"] = "off"  # clips that share frames with a benchmark's videos
+    decontaminate: Literal["drop", "mark", "keep"] = "keep"  # clips that share frames with a benchmark's videos
     benchmark_index: tuple[str, ...] = ()  # files written by `videoperceiver data index`
     benchmark_bits: int = 10  # of 64, by which a frame may differ from one of the benchmark's
     benchmark_share: float = 0.6  # of one video's frames that must be found in the other
 
     def __post_init__(self) -> None:
-        if self.decontaminate != "off" and not self.benchmark_index:
+        if self.decontaminate != "keep" and not self.benchmark_index:
             raise ConfigError(f"benchmark_index is empty, and decontaminate: {self.decontaminate} needs one; write it with 'videoperceiver data index FOLDER'")
         for name in ("duplicate_bits", "benchmark_bits"):
             if not 0 <= getattr(self, name) <= 11:

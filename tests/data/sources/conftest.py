@@ -1,6 +1,7 @@
 """Local copies as people have them: the sources' own layout and rows, with drawn stand-in clips of the right names."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,26 @@ import pytest
 from PIL import Image
 from tests.video.conftest import drawn, encode
 
+from videoperceiver.data.media import Media
+from videoperceiver.data.sources import find
 from videoperceiver.data.sources.base import Request
+from videoperceiver.types import Sample
+
+
+@dataclass
+class Seen:
+    """What a source gave once it was gone through."""
+
+    clips: list[tuple[Sample, Media]]
+    notes: list[str]
+    terms: str
+
+
+def seen(request: Request, name: str) -> Seen:
+    """All of a source's clips."""
+    found = find(request, name)
+    clips = list(found.clips)
+    return Seen(clips, list(found.notes), found.terms)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
 """HMDB51: official splits, odd names, counts."""
 
 import pytest
+from tests.data.sources.conftest import seen
 
 from videoperceiver.config import load
 from videoperceiver.data import build, manifest
-from videoperceiver.data.sources import find
 from videoperceiver.errors import ManifestError
 from videoperceiver.stages import DataConfig
 
@@ -29,7 +29,7 @@ def copy(put, tmp_path):
 
 
 def test_a_split_gives_its_clips_and_says_what_differs(copy, request_of):
-    found = find(request_of(), "hmdb51-1")
+    found = seen(request_of(), "hmdb51-1")
     names = list(NAMES)
     assert [(sample.id, sample.split) for sample, _ in found.clips] == [
         (f"brush_hair/{names[0]}", "train"),
@@ -41,11 +41,11 @@ def test_a_split_gives_its_clips_and_says_what_differs(copy, request_of):
     assert "4 clips on disk; the published release has 6,766" in found.notes
     assert "left out, listed but not there: brush_hair/gone_u_nm_np1_ba_goo_0.avi" in found.notes
     assert found.terms.startswith("HMDB51: CC BY 4.0")
-    assert len(find(request_of(), "hmdb51-2").clips) == 4
+    assert len(seen(request_of(), "hmdb51-2").clips) == 4
 
 
 def test_odd_names_go_all_the_way_into_a_manifest(copy, tmp_path):
-    overrides = [f"source={copy}", f"output={tmp_path / 'out'}", "format=hmdb51-1", "relevance=motion", "runtime.num_workers=1"]
+    overrides = [f"source={copy}", f"output={tmp_path / 'out'}", "format=hmdb51-1", "relevance=motion", "runtime.num_workers=1", "validate.duplicates=keep"]
     run = build.run(load(DataConfig, None, overrides))
     samples = manifest.read(run.folder / "manifest.parquet")
     assert [sample.split for sample in samples] == ["train", "test", "test"]
@@ -57,13 +57,13 @@ def test_odd_names_go_all_the_way_into_a_manifest(copy, tmp_path):
 def test_malformed_lines_are_named(copy, request_of, text, message):
     (copy / "testTrainMulti_7030_splits" / "brush_hair_test_split1.txt").write_text(text)
     with pytest.raises(ManifestError, match=rf"split1.txt:1: .*{message}"):
-        find(request_of(), "hmdb51-1")
+        seen(request_of(), "hmdb51-1")
 
 
 def test_an_unpacked_archive_without_splits_says_what_is_missing(put, request_of):
     put("brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi")
     with pytest.raises(ManifestError, match=r"no \*_test_split1.txt below it"):
-        find(request_of(), "hmdb51-1")
+        seen(request_of(), "hmdb51-1")
 
 
 def test_the_released_lists_are_read(shared_dir, put, request_of, tmp_path):
@@ -73,4 +73,4 @@ def test_the_released_lists_are_read(shared_dir, put, request_of, tmp_path):
     for file in lists:
         (tmp_path / "copy" / file.name).write_bytes(file.read_bytes())
     with pytest.raises(ManifestError, match=r"no clip found.*listed but not there: .*more"):
-        find(request_of(), "hmdb51-1")
+        seen(request_of(), "hmdb51-1")

@@ -3,8 +3,8 @@
 import csv
 
 import pytest
+from tests.data.sources.conftest import seen
 
-from videoperceiver.data.sources import find
 from videoperceiver.data.sources.mm_au import clean
 from videoperceiver.errors import ManifestError, MissingExtraError
 from videoperceiver.types import Span
@@ -44,7 +44,7 @@ def copy(put, tmp_path):
 
 
 def test_both_sheets_are_read_by_their_headers(copy, request_of):
-    found = find(request_of(frame_fps=10), "mm_au")
+    found = seen(request_of(frame_fps=10), "mm_au")
     cap, dada, quiet = (sample for sample, _ in found.clips)
     assert cap.id == "CAP-DATA/1-10/10/000001/images"
     assert cap.spans == (Span(1.7, 4.9, "a vehicle goes straight"),)
@@ -60,25 +60,25 @@ def test_both_sheets_are_read_by_their_headers(copy, request_of):
 
 def test_the_rate_must_be_given(copy, request_of):
     with pytest.raises(ManifestError, match="nothing states their rate; set frame_fps"):
-        find(request_of(), "mm_au")
+        seen(request_of(), "mm_au")
 
 
 def test_bad_rows_are_named(copy, request_of):
     table(copy / "cap_text_annotations.csv", CAP, [("000001", 10, 1, 40, 30, 34, 50, "", "")])
     with pytest.raises(ManifestError, match="row 2: frames 40, 34, 30 of 50; expected start <= accident <= end <= total"):
-        find(request_of(frame_fps=10), "mm_au")
+        seen(request_of(frame_fps=10), "mm_au")
     table(copy / "cap_text_annotations.csv", CAP, [("000001", 10, 1, "soon", 30, 34, 50, "", "")])
     with pytest.raises(ManifestError, match="'abnormal start frame' holds 'soon'"):
-        find(request_of(frame_fps=10), "mm_au")
+        seen(request_of(frame_fps=10), "mm_au")
     table(copy / "cap_text_annotations.csv", CAP, [("000001", 70, 1, 1, 30, 4, 50, "", "")])
     with pytest.raises(ManifestError, match="accident type 70, expected 1 to 62"):
-        find(request_of(frame_fps=10), "mm_au")
+        seen(request_of(frame_fps=10), "mm_au")
 
 
 def test_workbooks_without_their_reader_name_the_command(copy, request_of, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'videoperceiver\[sources\]'"):
-        find(request_of(frame_fps=10), "mm_au")
+        seen(request_of(frame_fps=10), "mm_au")
 
 
 def test_cells_are_cleaned():
@@ -93,7 +93,7 @@ def test_the_released_sheets_are_read(shared_dir, put, request_of, tmp_path):
     put("DADA-DATA/1/001/images", frames=440, digits=4)
     (tmp_path / "copy" / "cap_text_annotations.xls").write_bytes((samples / "cap_text_annotations.head.xls").read_bytes())
     (tmp_path / "copy" / "dada_text_annotations.xlsx").write_bytes((samples / "dada_text_annotations.head.xlsx").read_bytes())
-    cap, dada = (sample for sample, _ in find(request_of(frame_fps=25), "mm_au").clips)
+    cap, dada = (sample for sample, _ in seen(request_of(frame_fps=25), "mm_au").clips)
     assert cap.spans[0].label == "a vehicle goes straight at signalized junctions"
     assert (cap.spans[0].start_s, cap.spans[0].end_s, cap.tags["accident_s"]) == (17 / 25, 49 / 25, "1.320")
     assert (dada.spans[0].start_s, dada.spans[0].end_s, dada.tags["accident_s"]) == (29 / 25, 114 / 25, "2.480")

@@ -3,17 +3,20 @@
 import io
 import json
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.data.sources.conftest import seen
 from tests.video.conftest import number_of
 
 from videoperceiver.config import load
 from videoperceiver.data import build, manifest
-from videoperceiver.data.sources import SOURCES, find
+from videoperceiver.data.sources import SOURCES
 from videoperceiver.errors import ConfigError, ManifestError
 from videoperceiver.stages import DataConfig
 from videoperceiver.types import Span
+from videoperceiver.video.pool import DecodePool
 from videoperceiver.video.read import read_clip
 
 EMOTIONS = [{"emotion": "neutral", "start_sec": 0, "end_sec": 0.1}, {"emotion": "happy", "start_sec": 0.1, "end_sec": 0.4}]
@@ -53,13 +56,16 @@ def faces(put, tmp_path):
 
 
 def test_faces_are_cut_at_fractions_of_a_second_and_cropped(faces, request_of):
-    found = find(request_of(), "celebv_hq")
-    (cut, path), (there, _) = found.clips
+    found = seen(request_of(), "celebv_hq")
+    (cut, media), (there, _) = found.clips
+    assert not Path(media.path).exists()  # by the worker that prepares it
+    with DecodePool(num_workers=1, deadline_s=60, memory_mb=1024) as pool:
+        media.make(pool, cut.id)
     assert cut.spans == (Span(0.0, 0.1, "neutral"), Span(0.1, 0.4, "happy"))
     assert cut.caption == "look around, smile. looks neutral, then happy"
     assert cut.tags == {"appearance": "wearing hat", "youtube": "-raw"}
     assert (there.caption, there.spans) == ("smile. looks neutral", ())
-    clip = read_clip(path)
+    clip = read_clip(media.path)
     assert clip.frames.shape[1:] == (24, 64, 3)
     assert [number_of(frame) for frame in clip.frames] == list(range(9, 22))
     np.testing.assert_allclose(clip.t_s, np.arange(13) / 30, atol=1e-4)
@@ -69,11 +75,11 @@ def test_faces_are_cut_at_fractions_of_a_second_and_cropped(faces, request_of):
 def test_a_malformed_face_is_named(faces, request_of):
     (faces / "celebvhq_info.json").write_text(json.dumps({"clips": {}}))
     with pytest.raises(ManifestError, match="expected meta_info and clips"):
-        find(request_of(), "celebv_hq")
+        seen(request_of(), "celebv_hq")
     entry = {**INFO["clips"]["_cut_0"], "bbox": {"top": 0, "bottom": 2, "left": 0, "right": 1}}
     (faces / "celebvhq_info.json").write_text(json.dumps({**INFO, "clips": {"x": entry}}))
     with pytest.raises(ManifestError, match="leaves the picture"):
-        find(request_of(), "celebv_hq")
+        seen(request_of(), "celebv_hq")
 
 
 def test_questions_over_one_video_are_gathered(put, request_of, tmp_path):
@@ -88,9 +94,9 @@ def test_questions_over_one_video_are_gathered(put, request_of, tmp_path):
         {**choice, "problem_id": 6, "path": "star/gone.mp4"},
     ]
     (tmp_path / "copy" / "Video-R1-260k.json").write_text(json.dumps(rows))
-    found = find(request_of(), "video_r1")
-    ((sample, path),) = found.clips
-    assert (sample.id, path.name, sample.tags) == ("star/a.mp4", "a.mp4", {"data_source": "STAR"})
+    found = seen(request_of(), "video_r1")
+    ((sample, media),) = found.clips
+    assert (sample.id, Path(media.path).name, sample.tags) == ("star/a.mp4", "a.mp4", {"data_source": "STAR"})
     assert [(q.id, q.text, q.answer, q.kind, q.options) for q in sample.questions] == [
         ("2", "What?\nA. x\nB. y", "B", "choice", ("A. x", "B. y")),
         ("3", "What?", "4", "number", ()),
@@ -118,7 +124,7 @@ def test_a_table_gathers_the_rows_of_a_video(put, request_of, tmp_path, suffix):
 
         table = pa.Table.from_pylist([{name: row.get(name) for name in {k: 0 for r in rows for k in r}} for row in rows])
         pyarrow.parquet.write_table(table, path) if suffix == "parquet" else pyarrow.csv.write_csv(table, path)
-    found = find(request_of(path.name), "table")
+    found = seen(request_of(path.name), "table")
     (sample, _), (folder, _) = found.clips
     assert (sample.caption, sample.split, sample.spans) == ("a door opens, slowly", "test", (Span(0.2, 0.4, "opens"),))
     assert [(q.text, q.answer, q.kind) for q in sample.questions] == [("What opens?", "a door", "open")]
@@ -142,7 +148,7 @@ def test_bad_cells_are_named(put, request_of, tmp_path, text, message):
     put("a.mp4")
     (tmp_path / "copy" / "t.csv").write_text(text)
     with pytest.raises(ManifestError, match=message):
-        find(request_of("t.csv"), "table")
+        seen(request_of("t.csv"), "table")
 
 
 def shard(path, members):
@@ -163,7 +169,14 @@ def test_shards_become_a_manifest_and_leave_nothing_unpacked(stand_in, tmp_path)
     said = json.dumps({"caption": "a dot falls", "split": "test", "events": [{"start": 0.2, "end": 0.3}]}).encode()
     shard(tmp_path / "copy" / "0001.tar", {"a.mp4": video, "a.json": said, "b.txt": b"a dot rises\n", "b.mp4": video, "c.jpg": b"x"})
     shard(tmp_path / "copy" / "0002.tar", {"a.mp4": video, "../../evil.mp4": video, "/evil.mp4": video, "link.mp4": None})
-    overrides = [f"source={tmp_path / 'copy'}", f"output={tmp_path / 'out'}", "format=webdataset", "relevance=motion", "runtime.num_workers=1"]
+    overrides = [
+        f"source={tmp_path / 'copy'}",
+        f"output={tmp_path / 'out'}",
+        "format=webdataset",
+        "relevance=motion",
+        "runtime.num_workers=1",
+        "validate.duplicates=keep",
+    ]
     run = build.run(load(DataConfig, None, overrides))
     samples = manifest.read(run.folder / "manifest.parquet")
     assert [(s.id, s.caption, s.split, s.spans) for s in samples] == [
@@ -181,16 +194,16 @@ def test_a_damaged_shard_is_named(tmp_path, request_of):
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "x.tar").write_bytes(b"<html>" * 200)
     with pytest.raises(ManifestError, match=r"x\.tar: damaged or cut off"):
-        find(request_of(), "webdataset")
+        seen(request_of(), "webdataset")
     shard(tmp_path / "copy" / "x.tar", {"a.json": b"{"})
     with pytest.raises(ManifestError, match=r"member 'a\.json' cannot be used"):
-        find(request_of(), "webdataset")
+        seen(request_of(), "webdataset")
 
 
 def test_unknown_formats_and_absent_copies(request_of, caplog):
     with pytest.raises(ConfigError, match=r"format 'hmdb51' is unknown \(did you mean 'hmdb51-\d'\?\); expected auto or one of folder"):
-        find(request_of(), "hmdb51")
+        seen(request_of(), "hmdb51")
     for name in SOURCES:
         with pytest.raises(ConfigError, match="no such file or folder; name your local copy"):
-            find(request_of("nowhere"), name)
+            seen(request_of("nowhere"), name)
     assert {source.name for source in SOURCES.values() if source.terms} == {"hmdb51-1", "hmdb51-2", "hmdb51-3", "celebv_hq", "mm_au", "video_r1"}

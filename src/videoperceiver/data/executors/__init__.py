@@ -4,7 +4,7 @@ A worker is made from a function and a text, both of which can be named to anoth
 leaves the worker that decoded it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, Protocol
 
@@ -36,8 +36,8 @@ def run_tasks(
     died: Callable[[Row, str], dict[str, Any]],
     num_workers: int = 1,
     chunk: int = 8,
-) -> Iterator[dict[str, Any]]:
-    """Outcomes in the order of the tasks, which are drawn only a few chunks ahead of what is consumed.
+) -> Generator[dict[str, Any], None, None]:
+    """Outcomes in the order of the tasks, which are drawn only a few chunks ahead of what is consumed. Close it to end the workers early.
 
     A worker that dies is replaced and its chunk done again; a task that has killed three workers on its own is answered by `died`.
 
@@ -66,7 +66,7 @@ def run_tasks(
     return run_in_processes(make_worker, settings, chunks, died=died, num_workers=num_workers)
 
 
-def _run_here(make_worker: MakeWorker, settings: str, chunks: Iterable[list[Row]]) -> Iterator[dict[str, Any]]:
+def _run_here(make_worker: MakeWorker, settings: str, chunks: Iterable[list[Row]]) -> Generator[dict[str, Any], None, None]:
     worker = None
     try:
         for rows in chunks:

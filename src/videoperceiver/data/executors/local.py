@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -67,18 +67,17 @@ class _Process:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()  # a worker whose pipes are closed ends by itself, and its decoders with it
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=5)
-        if process.returncode is None:
+        try:
+            status = process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
-        status = process.returncode
+            status = process.wait()
         return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
 def run_in_processes(
     make_worker: MakeWorker, settings: str, chunks: Iterable[list[Row]], *, died: Callable[[Row, str], dict[str, Any]], num_workers: int
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """As `run_tasks`, on this machine."""
     processes = [_Process(name_of(make_worker), settings) for _ in range(num_workers)]
     idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +25,7 @@ _STORE_BYTES = 100 * 2**20
 
 def run_on_ray(
     make_worker: MakeWorker, settings: str, chunks: Iterable[list[Row]], *, died: Callable[[Row, str], dict[str, Any]], num_workers: int
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """As `run_tasks`, on the cluster that RAY_ADDRESS names, or on one of this machine alone that lasts as long as the run."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
