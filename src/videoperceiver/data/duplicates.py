@@ -41,16 +41,9 @@ class Likeness:
     bits: float = 0.0
     is_duplicate: bool = False
 
-    @property
-    def reason(self) -> str:
-        """For the record of what was dropped."""
-        return f"shows what {self.like!r} shows" + (
-            f" (frames differ by {self.bits:.1f} of 64 bits)" if self.bits else " (the same file, or frames that hash alike)"
-        )
-
 
 class Duplicates:
-    """The clips seen so far, to be asked in source order; about half a kilobyte a clip.
+    """The clips seen so far, to be asked in source order; under a kilobyte a clip.
 
     Args:
         max_bits: mean bits of 64 by which the frames of like clips may differ.
@@ -59,9 +52,9 @@ class Duplicates:
     def __init__(self, max_bits: float = 7):
         self.max_bits = max_bits
         self._ids: list[str] = []
-        self._videos: list[str] = []
-        self._said: list[np.ndarray] = []
-        self._by_content: dict[bytes, list[int]] = {}
+        self._media: list[int] = []
+        self._said: list[bytes] = []
+        self._by_content: dict[int, list[int]] = {}
         self._hashed: list[int] = []
         self._hashes, self._motion = np.zeros((8, 256), np.uint64), np.zeros((256, 128), np.int8)  # (8, capacity), (capacity, 128)
 
@@ -78,10 +71,10 @@ class Duplicates:
         """
         if (hashes is None) != (motion is None):
             raise ValueError("got one of hashes and motion; expected both or neither")
-        said, content = _statements(sample), bytes.fromhex(sample.sha256)[:16]
+        said, content, media = _statements(sample), int(sample.sha256[:16] or "0", 16), _digest(sample.video)
         same = self._by_content.get(content, []) if content else []
         like, bits = (same[0], 0.0) if same else (-1, 0.0)
-        is_duplicate = any(self._videos[i] != sample.video or _adds_nothing(said, self._said[i]) for i in same)
+        is_duplicate = any(self._media[i] != media or _adds_nothing(said, self._said[i]) for i in same)
         if not same and hashes is not None and motion is not None:
             for i, apart in self._alike(evenly(hashes), motion):
                 like, bits = (i, apart) if like < 0 else (like, bits)
@@ -90,7 +83,7 @@ class Duplicates:
                     break
         found = Likeness(self._ids[like], bits, is_duplicate) if like >= 0 else Likeness()
         if not is_duplicate:
-            self._remember(sample, said, content, hashes, motion)
+            self._remember((sample.id, media, content), said, hashes, motion)
         return found
 
     def _alike(self, asked: np.ndarray, motion: np.ndarray) -> Iterator[tuple[int, float]]:
@@ -103,10 +96,10 @@ class Duplicates:
             if _moves_alike(motion, self._motion[near[row]]):
                 yield self._hashed[near[row]], float(apart[row])
 
-    def _remember(self, sample: Sample, said: np.ndarray, content: bytes, hashes: np.ndarray | None, motion: np.ndarray | None) -> None:
-        index = len(self._ids)
-        self._ids.append(sample.id)
-        self._videos.append(sample.video)
+    def _remember(self, about: tuple[str, int, int], said: bytes, hashes: np.ndarray | None, motion: np.ndarray | None) -> None:
+        index, (name, media, content) = len(self._ids), about
+        self._ids.append(name)
+        self._media.append(media)
         self._said.append(said)
         if content:
             self._by_content.setdefault(content, []).append(index)
@@ -135,23 +128,27 @@ def _moves_alike(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(size > 0 and one @ other >= SAME_MOTION * size)
 
 
-def _statements(sample: Sample) -> np.ndarray:
-    """(k, 2) uint64: digests of what something is said about, and of what is said: each question and its answer, the events, the caption."""
+def _statements(sample: Sample) -> bytes:
+    """Pairs of 64-bit digests, of what something is said about and of what is said: each question and its answer, the events; about 0, the caption."""
     said = [(f"question {words(question.text)}", words(question.answer)) for question in sample.questions]
     if sample.spans:
         said.append(("events", repr([(span.label, round(2 * span.start_s), round(2 * span.end_s)) for span in sample.spans])))
     pairs = [(_digest(about), _digest(what)) for about, what in said]
-    return np.array([*pairs, (0, _digest(sample.caption))] if sample.caption else pairs, np.uint64).reshape(-1, 2)
+    return np.array([*pairs, (0, _digest(sample.caption))] if sample.caption else pairs, np.uint64).tobytes()
 
 
-def _adds_nothing(said: np.ndarray, before: np.ndarray) -> bool:
-    return {(int(a), int(b)) for a, b in said} <= {(int(a), int(b)) for a, b in before}
+def _pairs(said: bytes) -> set[tuple[int, int]]:
+    return {(about, what) for about, what in np.frombuffer(said, np.uint64).reshape(-1, 2).tolist()}
 
 
-def _contradict(said: np.ndarray, before: np.ndarray) -> bool:
+def _adds_nothing(said: bytes, before: bytes) -> bool:
+    return _pairs(said) <= _pairs(before)
+
+
+def _contradict(said: bytes, before: bytes) -> bool:
     """Whether both speak of one thing and say something else; captions differ in words, which tells nothing."""
-    known = {int(about): int(what) for about, what in before if about}
-    return any(known.get(int(about), int(what)) != int(what) for about, what in said if about)
+    known = {about: what for about, what in _pairs(before) if about}
+    return any(known.get(about, what) != what for about, what in _pairs(said) if about)
 
 
 def _digest(text: str) -> int:
