@@ -57,6 +57,7 @@ class ChatEndpoint:
         max_retries: further tries after a transient failure or a malformed answer.
         backoff_s: wait before the first retry; doubles with each, with jitter; the server's Retry-After wins, up to a minute.
         max_answer_tokens: limit of one answer.
+        limit_field: what the server calls that limit.
         token_budget: no request is sent once this many tokens were spent (prompts and answers; estimated where the server does not count).
         cache_folder: answers by request; None = no cache.
         num_parallel: requests in flight in `each` and `ask_many`.
@@ -77,6 +78,7 @@ class ChatEndpoint:
         max_retries: int = 5,
         backoff_s: float = 1.0,
         max_answer_tokens: int = 512,
+        limit_field: str = "max_tokens",
         token_budget: int = 10_000_000,
         cache_folder: str | os.PathLike[str] | None = None,
         num_parallel: int = 8,
@@ -98,7 +100,7 @@ class ChatEndpoint:
         self._retriable = (httpx.TransportError, httpx.DecodingError)  # timeouts, refused and broken connections, truncated bodies
         self._unreachable = (httpx.ConnectError, httpx.ConnectTimeout)
         self._timeout_s, self._max_retries, self._backoff_s = timeout_s, max_retries, backoff_s
-        self._max_answer_tokens, self._retry_temperature = max_answer_tokens, retry_temperature
+        self._max_answer_tokens, self._limit_field, self._retry_temperature = max_answer_tokens, limit_field, retry_temperature
         self._cache = AnswerCache(cache_folder)
         self._num_parallel = num_parallel
         self._stopped, self._lock = threading.Event(), threading.Lock()
@@ -207,7 +209,7 @@ class ChatEndpoint:
             "model": self.model,
             "messages": [dict(message) for message in messages],
             "temperature": 0,
-            "max_tokens": self._max_answer_tokens,
+            self._limit_field: self._max_answer_tokens,
             "response_format": response_format,
         }
 

@@ -19,6 +19,7 @@ class AnnotateServerConfig:
     """The server of `annotate.method: endpoint`, and what it may cost. A continued run may change these: they change no answer."""
 
     base_url: str = ""  # up to "/v1"; empty = OPENAI_BASE_URL. The key comes from OPENAI_API_KEY alone
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # what the server calls the longest answer; some closed models refuse the first
     num_parallel: int = 8  # requests in flight
     timeout_s: float = 120.0  # of each phase of a request, and of receiving an answer
     max_retries: int = 4  # further tries of a request that failed, or whose answer cannot be used

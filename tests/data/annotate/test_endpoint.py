@@ -58,6 +58,13 @@ def test_frames_go_after_their_times_and_the_request_last(server, tmp_path):
     assert fields["questions"]["items"]["properties"]["family"]["enum"] == ["when", "count", "order", "which", "happens", "changed", "motion"]
 
 
+def test_a_servers_own_name_for_the_limit(server, tmp_path):
+    server.replies = [said()]
+    annotate(server, tmp_path, max_answer_tokens=300, limits={"limit_field": "max_completion_tokens"})
+    assert server.requests[0]["max_completion_tokens"] == 300
+    assert "max_tokens" not in server.requests[0]
+
+
 def test_pictures_are_of_bounded_size(server, tmp_path):
     server.replies = [said()]
     list(annotator(server, tmp_path, frame_px=64, num_frames=2).annotate([(sample(), clip(size=(100, 400)))]))

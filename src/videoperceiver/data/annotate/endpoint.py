@@ -50,6 +50,7 @@ class EndpointAnnotator:
             timeout_s=server.timeout_s,
             max_retries=server.max_retries,
             max_answer_tokens=config.max_answer_tokens,
+            limit_field=server.limit_field,
             cache_folder=cache_folder,
             num_parallel=server.num_parallel,
             ledger=self._ledger,
