@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.training.engines.family import children_of
 from tests.training.groups import config_of
 
+from videoperceiver.errors import EngineError
 from videoperceiver.training import grpo
 from videoperceiver.training.engines.vllm_model import VllmModel
 
@@ -35,6 +36,10 @@ given = json.loads(sys.argv[1])
 result = {}
 for run_name, overrides in given["runs"].items():
     CALLS.clear()
-    run = grpo.run(config_of(given["model"], Path(given["data"]), Path(given["output"]) / run_name, *overrides))
-    result[run_name] = {"metrics": run.metrics(), "calls": list(CALLS), "children": children_of(os.getpid())}
+    error, folder = "", Path(given["output"]) / run_name
+    try:
+        grpo.run(config_of(given["model"], Path(given["data"]), folder, *overrides))
+    except EngineError as stopped:
+        error = str(stopped)
+    result[run_name] = {"error": error, "calls": list(CALLS), "children": children_of(os.getpid())}
 (Path(given["output"]) / f"rank-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(result))

@@ -20,11 +20,12 @@ from tests.training.groups import config_of
 from videoperceiver.errors import EngineError
 from videoperceiver.lab.backbone import build_tiny
 from videoperceiver.lab.tasks import VOCABULARY
-from videoperceiver.models import Backbone, generate
+from videoperceiver.models import Backbone, TreeBuilder, generate
 from videoperceiver.models.lora import Lora
 from videoperceiver.training import grpo
 from videoperceiver.training.engines.client import ServerEngine
 from videoperceiver.training.engines.exchange import sample_request
+from videoperceiver.types import Clip
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 GREEDY = {"num_generations": 2, "max_new_tokens": 12, "temperature": 0.0, "seed": 0}
@@ -147,7 +148,7 @@ def test_media_tokens_are_never_drawn(served, policy):
     assert drawn[0][0][0].logps[0] < -2  # suppressed, yet told as the plain model sees it
 
 
-def test_another_grid_other_times_and_another_spelling_are_refused(served, policy):
+def test_another_grid_other_times_another_spelling_and_a_prompt_too_long_are_refused(served, policy):
     trees, leaves = grow(policy, num_clips=1)
     engine = engine_of(served, policy)
     (remote,) = engine.remotes
@@ -163,6 +164,10 @@ def test_another_grid_other_times_and_another_spelling_are_refused(served, polic
     prompt = replace(request.prompts[0], spelled=request.prompts[0].spelled[:-1])
     with pytest.raises(EngineError, match="they differ from token"):
         remote.post("/sample", replace(request, prompts=[prompt]).to_bytes())
+    builder = TreeBuilder(policy, Clip(trees[0].frames, trees[0].t_s, "long"))
+    leaf = builder.question(builder.video(), "red " * 2100)
+    with pytest.raises(EngineError, match="maximum context length is 2048 tokens"):
+        engine.sample([builder.tree()], [[leaf]], **GREEDY)
     assert engine.sample(trees, leaves, **GREEDY)  # and goes on
 
 

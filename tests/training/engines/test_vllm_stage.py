@@ -86,13 +86,17 @@ def test_in_the_trainers_process(tiny, rendered, tmp_path):
     """Full weights and LoRA against the tree, and with sampling; weights go over at the start and after every update, with LoRA the adapter alone."""
     lora = ["model.lora_rank=4"]
     runs = {"tree": GREEDY, "full": GREEDY + COLOCATED, "lora_tree": GREEDY + lora, "lora": GREEDY + COLOCATED + lora, "sampled": SAMPLED + COLOCATED}
+    runs["short"] = [*GREEDY, *COLOCATED, "engine.max_model_len=40"]
     (told,) = in_the_environment([], {"model": str(tiny), "data": str(rendered), "output": str(tmp_path / "runs"), "runs": runs})
     for tree, colocated in (("tree", "full"), ("lora_tree", "lora")):
         assert_same_training(tiny, tmp_path / "runs" / tree, tmp_path / "runs" / colocated)
     step = ["sample", "sleep"]  # vLLM on a CPU cannot sleep: asked to, it goes on
     assert told["full"]["calls"] == ["load", *step, "load", *step, "load", "close"]
     assert told["lora"]["calls"] == ["load", "load_adapter", *step, "load_adapter", *step, "load_adapter", "close"]
-    assert [0 <= row["grpo/mismatch"] < 1e-3 for row in told["sampled"]["metrics"]] == [True, True]
+    assert [0 <= row["grpo/mismatch"] < 1e-3 for row in rows(tmp_path / "runs/sampled/metrics.jsonl")] == [True, True]
+    assert "'vllm colocated'" in told["short"]["error"]
+    assert "longer than the maximum model length of 40" in told["short"]["error"]
+    assert not any(told[name]["error"] for name in runs if name != "short")
     assert max(len(told[name]["children"]) for name in runs) == 0  # nothing to leave behind
 
 

@@ -1,7 +1,8 @@
 """vLLM in the trainer's own process and on its GPU: for an environment whose vLLM and transformers go together."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from peft import PeftModel
@@ -30,6 +31,7 @@ class ColocatedEngine:
 
     Raises:
         MissingExtraError: vLLM is not installed in this environment.
+        EngineError: vLLM cannot start with these limits.
     """
 
     name = "vllm colocated"
@@ -46,7 +48,8 @@ class ColocatedEngine:
         base.generation_config.save_pretrained(self._folder.name)
         backbone.processor.save_pretrained(self._folder.name)
         options = {"dtype": dtype, "max_model_len": max_model_len, "memory_share": memory_share, "lora_rank": rank, "sleep": sleep, "eager": eager}
-        self._model = VllmModel(self._folder.name, **options, empty=True)
+        with self._in_words("start"):
+            self._model = VllmModel(self._folder.name, **options, empty=True)
 
     def sample(
         self,
@@ -71,23 +74,22 @@ class ColocatedEngine:
             seed=seed,
             version=0,
         )
-        try:
+        with self._in_words("draw"):
             reply = self._model.sample(request)
-        except Refused as error:
-            raise EngineError(self.name, str(error)) from error
-        if self.sleep:
-            self._model.sleep()
+            if self.sleep:
+                self._model.sleep()
         return read_reply(self.backbone, reply, leaves, num_generations, max_new_tokens, self.name)
 
     def sync(self, backbone: Backbone) -> None:
         """Copies what changed: all weights the first time, then those that are trained; with LoRA the adapter alone."""
         self.backbone = backbone
         model = backbone.model
-        if not self._complete or not isinstance(model, PeftModel):
-            self._model.load(weights.model_weights(backbone, self._dtype, all_of_them=not self._complete))
-        if isinstance(model, PeftModel):
-            adapter: dict[str, Tensor] = dict(weights.adapter_weights(model, self._dtype))
-            self._model.load_adapter(adapter, weights.adapter_config(model))
+        with self._in_words("take the weights"):
+            if not self._complete or not isinstance(model, PeftModel):
+                self._model.load(weights.model_weights(backbone, self._dtype, all_of_them=not self._complete))
+            if isinstance(model, PeftModel):
+                adapter: dict[str, Tensor] = dict(weights.adapter_weights(model, self._dtype))
+                self._model.load_adapter(adapter, weights.adapter_config(model))
         self._complete = True
 
     @property
@@ -99,3 +101,18 @@ class ColocatedEngine:
         """Ends vLLM."""
         self._model.close()
         self._folder.cleanup()
+
+    @contextmanager
+    def _in_words(self, doing: str) -> Iterator[None]:
+        """vLLM's own failures as ours; memory is told by the stage itself."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except Refused as error:
+            raise EngineError(self.name, str(error)) from error
+        except (RuntimeError, ValueError, KeyError, AssertionError, OSError) as error:
+            raise EngineError(
+                self.name,
+                f"vLLM could not {doing} ({type(error).__name__}: {error}); see engine.max_model_len and engine.memory_share, then run the same command again",
+            ) from error

@@ -6,7 +6,8 @@ Runs in whichever process has vLLM: the rollout server (`vllm_server.py`) or the
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,28 +104,30 @@ class VllmModel:
         """Draws the completions.
 
         Raises:
-            Refused: this engine comes to other tokens, another grid or other times than the trainer.
+            Refused: this engine comes to other tokens, another grid or other times than the trainer, or cannot take a prompt of that length.
         """
         self._wake()
         self._positions.clear()
         engine = self._llm.llm_engine
-        inputs = [self._render(prompt, request.videos[prompt.video]) for prompt in request.prompts]
-        names = [f"{i}" for i in range(len(inputs))]
         drawn: dict[str, Any] = {}
-        try:
-            for name, prompt, rendered in zip(names, request.prompts, inputs, strict=True):
-                engine.add_request(name, rendered, self._parameters(request.sampling, prompt.seed), lora_request=self._adapter)
-            while engine.has_unfinished_requests():
-                drawn |= {output.request_id: output for output in engine.step() if output.finished}
-        finally:  # what an error left behind must not mix with the next request
-            engine.abort_request([name for name in names if name not in drawn])
+        with _plain_errors():
+            inputs = [self._render(prompt, request.videos[prompt.video]) for prompt in request.prompts]
+            names = [f"{i}" for i in range(len(inputs))]
+            try:
+                for name, prompt, rendered in zip(names, request.prompts, inputs, strict=True):
+                    engine.add_request(name, rendered, self._parameters(request.sampling, prompt.seed), lora_request=self._adapter)
+                while engine.has_unfinished_requests():
+                    drawn |= {output.request_id: output for output in engine.step() if output.finished}
+            finally:  # what an error left behind must not mix with the next request
+                engine.abort_request([name for name in names if name not in drawn])
         return SampleReply([_read(drawn[name].outputs, request.sampling.num_generations) for name in names])
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Replaces the weights that are given, under transformers' names (vLLM maps them as it does a checkpoint's); the others stay, an adapter goes."""
         self._wake()
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
-        self._llm.apply_model(_repack_head)
+        with _plain_errors():
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+            self._llm.apply_model(_repack_head)
         self._drop_adapter()
         self._forget()
 
@@ -145,7 +148,8 @@ class VllmModel:
         self._drop_adapter()
         self._num_adapters += 1  # vLLM takes an adapter for known by its number
         self._adapter, self._adapter_folder = LoRARequest(f"policy-{self._num_adapters}", self._num_adapters, folder.name), folder
-        self._llm.llm_engine.add_lora(self._adapter)
+        with _plain_errors():
+            self._llm.llm_engine.add_lora(self._adapter)
         self._forget()
 
     def sleep(self) -> None:
@@ -209,6 +213,19 @@ class VllmModel:
             detokenize=False,
             output_kind=self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """vLLM's own errors are no ValueErrors or RuntimeErrors (vLLM 0.32): a request at fault is `Refused`, the rest RuntimeError."""
+    from vllm.exceptions import VLLMClientError, VLLMError  # pyright: ignore[reportMissingImports]
+
+    try:
+        yield
+    except VLLMClientError as error:
+        raise Refused(str(error)) from error
+    except VLLMError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def _check_same(prompt: Prompt, video: Video, rendered: Any) -> None:
