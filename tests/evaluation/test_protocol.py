@@ -1,12 +1,15 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.evaluation.test_benchmark_runs import config_of
 
+from videoperceiver.config import load
 from videoperceiver.evaluation.benchmarks import BENCHMARKS
 from videoperceiver.evaluation.protocol import REASONING, Protocol, effective, of_manifest
 from videoperceiver.evaluation.sampling import bounded, frame_idx, sample_clip, spread_idx
+from videoperceiver.stages import EvaluateConfig
 from videoperceiver.types import Span
 
 TIMES = np.arange(40) / 10  # four seconds at 10 fps
@@ -82,3 +85,12 @@ def test_the_prompt_around_a_question_is_no_part_of_it(name, stand_ins):
             assert len(bare) < 90
             assert "option letter" not in bare
             assert "without any explanations" not in bare
+
+
+@pytest.mark.parametrize("recipe", sorted((Path(__file__).parents[2] / "recipes").glob("qwen*/evaluate.yaml")), ids=lambda path: path.parent.name)
+def test_a_recipe_does_not_fight_a_benchmarks_protocol(recipe):
+    """No field has to be reset to run a benchmark as its authors say; a manifest's questions get 64 tokens."""
+    for name, benchmark in BENCHMARKS.items():
+        config = load(EvaluateConfig, recipe, [f"benchmark.name={name}", "output=o"])
+        assert benchmark.protocol.deviations(effective(benchmark.protocol, config)) == []
+    assert of_manifest(load(EvaluateConfig, recipe, ["manifest=m", "output=o"])).max_new_tokens == 64

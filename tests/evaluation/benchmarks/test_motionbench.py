@@ -32,6 +32,13 @@ def test_reads_options_from_the_question_and_keeps_hidden_answers_apart(tmp_path
     assert "'Dance'" in got.rejects[0].reason
 
 
+def test_hidden_questions_are_not_missing_ones(tmp_path):
+    """The released numbers are of the questions with answers; those without stand in the same file."""
+    got = write(tmp_path, meta("u1", "B"), meta("u2", "NA", key="h"))
+    assert got.counts == {"AO": 1}
+    assert "MotionBench: 1 questions of 'AO', expected 519" in motionbench.BENCHMARK.miscounts(got)
+
+
 def test_micro_average_and_column_order():
     rows = [row(1, family="MR"), row(0, family="MR"), row(1, family="RC"), row(None, family="AO", extracted=None, kind="choice")]
     table = motionbench.BENCHMARK.table(rows)

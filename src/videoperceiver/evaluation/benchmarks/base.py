@@ -46,7 +46,7 @@ class Annotations:
     Attributes:
         samples: read from disk as they are asked for.
         rejects: rows that were set aside, with reasons.
-        counts: questions a family.
+        counts: questions with a public answer, by family.
     """
 
     samples: Samples
@@ -79,7 +79,7 @@ class Collector:
             self.reject(sample_id, f"question {question.id!r}: {reason}", video)
             return
         self._seen.add(name)
-        self._counts[question.family] += 1
+        self._counts[question.family] += bool(question.answer)
         self._spool.add(sample_id, video, {key: str(value) for key, value in tags.items() if value is not None}, question)
 
     def reject(self, sample_id: str, reason: str, video: str | None = None) -> None:
@@ -111,7 +111,7 @@ class Benchmark:
         protocol: prompt, frames, decoding.
         load: official annotation file or folder -> `Annotations`.
         columns: heading -> what it is the mean of, in the papers' order; see `evaluation.columns`.
-        counts: questions a family in the complete release; empty where only `total` is known.
+        counts: questions with a public answer in the complete release, by family; empty where only `total` is known.
         total: questions in the complete release.
         read: how a completion is read and scored where `answers` does not do; None: as `answers` does.
         official: a row's score by the official parser where it differs from ours; None where it does not.
