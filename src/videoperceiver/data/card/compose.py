@@ -277,12 +277,12 @@ def _spent(papers: Papers) -> list[str]:
     if not isinstance(spent, dict):
         return []
     parts = [f"{name.replace('_', ' ')} {words.number(value)}" for name, value in spent.items() if isinstance(value, int | float)]
-    return [f"What the annotator took: {', '.join(parts)}."] if parts else []
+    return [f"What the annotator wrote and took: {', '.join(parts)}."] if parts else []
 
 
 def _loading_words() -> list[str]:
     return [
-        "`splits/` holds the rows of manifest.parquet again, a file a split, in the column types that `datasets` knows.",
+        "The folder splits holds the rows of manifest.parquet again, a file a split, in the column types that the package datasets knows.",
         "Media paths are relative to this folder; times are seconds of each video file.",
         "Frame i of V′ is frame degradation.source_idx[i] of V, where V is the frames at t_s.",
     ]
