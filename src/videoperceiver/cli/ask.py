@@ -65,10 +65,11 @@ def describe(
     from dataclasses import asdict
 
     from videoperceiver.inference.present import clock
+    from videoperceiver.pages.words import clean
     from videoperceiver.stages import CAPTION_PROMPT
 
     for part in _load(video, model, "motion", fps, max_frames).describe(video, prompt=prompt or CAPTION_PROMPT):
-        typer.echo(json.dumps(asdict(part)) if as_json else f"{clock(part.start_s)} to {clock(part.end_s)}  {part.text}  ({part.num_frames} frames)")
+        typer.echo(json.dumps(asdict(part)) if as_json else f"{clock(part.start_s)} to {clock(part.end_s)}  {clean(part.text)}  ({part.num_frames} frames)")
 
 
 @app.command()

@@ -46,10 +46,12 @@ app = typer.Typer(
 
 
 def say(text: str, *, style: str = "") -> None:
-    """One message to stderr, markup off: it may hold a file's name."""
+    """One message to stderr, markup off and control characters made visible: it may hold a file's name."""
     from rich.console import Console
 
-    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    from videoperceiver.pages.words import clean
+
+    Console(stderr=True).print(clean(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def fail(message: str) -> NoReturn:

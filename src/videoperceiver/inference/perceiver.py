@@ -27,6 +27,8 @@ EARLY_MOMENTS = 2
 """Of a ranking before the video's end: each costs a close look, and most will be overtaken."""
 FIND_PROMPT = "Does this happen in the video: {event}? Answer yes or no."
 YES_NO = ("yes", "no")
+MAX_WORDS_CHARS = 4000
+"""Longest question, event or prompt: a model that reads a book between the frames and the answer says nothing about the frames."""
 _READ_BYTES = 2**29
 """Most memory that frames take before they are brought to the model's size; larger pictures are shrunk while they are read."""
 
@@ -165,6 +167,16 @@ class VideoPerceiver:
         return self._backbone is not None
 
     @property
+    def model_name(self) -> str:
+        """The checkpoint's folder with its parent, or its hub id; empty where there is none."""
+        return "/".join(Path(self._backbone.adapter.model.name_or_path).parts[-2:]) if self._backbone else ""
+
+    @property
+    def relevance_name(self) -> str:
+        """The relevance backend, by the name it was asked for or calls itself."""
+        return self._scorer if isinstance(self._scorer, str) else self._scorer.name
+
+    @property
     def backbone(self) -> Backbone:
         """The model.
 
@@ -201,7 +213,7 @@ class VideoPerceiver:
 
         Raises:
             VideoReadError: the video cannot be read.
-            SampleError: a question is empty.
+            SampleError: a question is empty or too long.
         """
         *_, last = self.stream(source, questions, explain=explain, frame_fps=frame_fps)
         return list(last.answers)
@@ -213,8 +225,7 @@ class VideoPerceiver:
             What is said so far: first while a long video is looked over, then after each token; the last holds the answers of `ask`.
         """
         asked = [questions] if isinstance(questions, str) else list(questions)
-        if not asked or not all(text.strip() for text in asked):
-            raise SampleError("got an empty question; expected words", path=name_of(source))
+        _check_words("question", asked, source)
         backbone = self.backbone  # without one there is nothing to look for
         clip, looked = yield from self._look(source, asked, frame_fps)
         evidence = self._locate(clip, asked) if explain else None
@@ -245,7 +256,9 @@ class VideoPerceiver:
 
         Raises:
             VideoReadError: the video cannot be read.
+            SampleError: the prompt is empty or too long.
         """
+        _check_words("prompt", [prompt], source)
         stretch_s = self.max_frames / self.fps
         length_s, side, backbone = self._length_s(source, frame_fps), self._side(source, frame_fps), self.backbone
         with opened(source, frame_fps=frame_fps) as video:
@@ -274,11 +287,10 @@ class VideoPerceiver:
 
         Raises:
             VideoReadError: the video cannot be read.
-            SampleError: the event is empty, or names nothing the backend could look for.
+            SampleError: the event is empty or too long.
         """
-        phrases = self.keywords([event]) or ((event.strip(),) if event.strip() else ())
-        if not phrases:
-            raise SampleError("got an empty event; expected words, such as 'a door slams'", path=name_of(source))
+        _check_words("event", [event], source)
+        phrases = self.keywords([event]) or (event.strip(),)
         close: dict[tuple[float, float, float], Moment] = {}
         side = self._side(source, frame_fps)
         with opened(source, frame_fps=frame_fps) as video:
@@ -346,3 +358,11 @@ class VideoPerceiver:
         question = builder.question(builder.video(), FIND_PROMPT.format(event=event.strip()))
         yes, no = self._logps(builder, [(question, word) for word in YES_NO])
         return float(1 / (1 + np.exp(no - yes)))
+
+
+def _check_words(what: str, texts: Sequence[str], source: Source) -> None:
+    if not texts or not all(text.strip() for text in texts):
+        raise SampleError(f"got an empty {what}; expected words", path=name_of(source))
+    longest = max(map(len, texts))
+    if longest > MAX_WORDS_CHARS:
+        raise SampleError(f"got a {what} of {longest:,} characters; expected at most {MAX_WORDS_CHARS:,}", path=name_of(source))
