@@ -105,31 +105,24 @@ class EndpointEngine:
         return frames
 
     def answer(self, asks: Sequence[Ask], protocol: Protocol) -> list[Said | SampleError]:
-        """Several requests at a time; an ask one of whose questions gets no answer is told apart from the others."""
+        """Several asks at a time; one whose questions get no answer is told apart from the others."""
         with ThreadPoolExecutor(self._num_parallel) as pool:
-            futures = []
-            for ask in asks:
-                media = [] if ask.clip is None else media_parts(ask.clip, self._media)
-                extra = told_times(ask.clip.t_s) if ask.clip is not None and self._media == "sequence" else {}
-                prompts = [conversation(media, text, text_first=protocol.text_first) for text in ask.questions]
-                futures.append([pool.submit(self._say, prompt, seed, extra) for prompt, seed in zip(prompts, ask.seeds, strict=True)])
+            futures = [pool.submit(self._answer, ask, protocol) for ask in asks]
             try:
-                found = [[future.result() for future in own] for own in futures]
+                return [future.result() for future in futures]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        result: list[Said | SampleError] = []
-        for ask, said in zip(asks, found, strict=True):
-            failed = next((item for item in said if isinstance(item, NoAnswerError)), None)
-            texts = [item for item in said if not isinstance(item, NoAnswerError)]
-            result.append(texts if failed is None else SampleError(f"the endpoint gave no answer: {failed}", sample_id=ask.sample_id))
-        return result
 
-    def _say(self, messages: Messages, seed: int, extra: Mapping[str, Any]) -> list[str] | NoAnswerError:
+    def _answer(self, ask: Ask, protocol: Protocol) -> Said | SampleError:
+        """One ask's questions in turn: the server still has their video, and only as many encoded videos are held as requests are in flight."""
+        media = [] if ask.clip is None else media_parts(ask.clip, self._media)
+        extra = told_times(ask.clip.t_s) if ask.clip is not None and self._media == "sequence" else {}
+        prompts = [conversation(media, text, text_first=protocol.text_first) for text in ask.questions]
         try:
-            return self._chat.say(messages, seed, extra)
+            return [self._chat.say(prompt, seed, extra) for prompt, seed in zip(prompts, ask.seeds, strict=True)]
         except NoAnswerError as error:
-            return error
+            return SampleError(f"the endpoint gave no answer: {error}", sample_id=ask.sample_id)
 
 
 def conversation(media: Sequence[Mapping[str, Any]], text: str, *, text_first: bool) -> list[dict[str, Any]]:
