@@ -125,6 +125,19 @@ def test_both_sides_of_a_yes_no_question_are_asked():
     assert 0.4 < said["yes"] / said.total() < 0.6
 
 
+def test_events_that_contain_each_other_are_not_told_apart():
+    given = spans((1, 2, "left bottle taken away"), (5, 6, "left and middle bottles taken away"), (9, 10, "hand waves"), (12, 13, "hand waves"))
+    said = json.dumps([[draft.text, draft.answer] for family in ("when", "count", "order", "changed") for draft in drafts(family, given)])
+    assert "hand waves" in said
+    assert "bottle" not in said
+    assert {draft.answer for draft in drafts("which", given) if "seconds" in draft.text} == {"hand waves"}
+
+
+def test_labels_of_any_language_are_asked_about():
+    made = annotated(spans((1, 2, "球落下"), (3, 4, "狗跑")), labels=("猫跳",), questions=30)
+    assert {question.family for question in made.questions} == {"when", "order", "which"}
+
+
 @pytest.mark.parametrize("second", [(1.2, 3.0), (1.4, 1.6), (1.9, 2.4)])
 def test_events_that_overlap_or_begin_together_have_no_order(second):
     given = spans((1.0, 2.0, "a man sits"), (*second, "a cat jumps"))

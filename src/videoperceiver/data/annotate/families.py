@@ -8,6 +8,7 @@ times something happens is asked only where something happens more than once (el
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, pairwise, permutations, zip_longest
 
 import numpy as np
@@ -42,6 +43,14 @@ class Known:
     foreign: tuple[str, ...]
     rng: np.random.Generator
 
+    @cached_property
+    def clear(self) -> tuple[Event, ...]:
+        """Events whose label neither contains another event's nor is contained in it: "left bottle taken away" also happens in "left and middle bottles taken
+        away", so its times, counts and order are not asked."""
+        words = [words_of(event.label) for event in self.events]
+        alike = [any(own and other and (own <= other or other <= own) for j, other in enumerate(words) if j != i) for i, own in enumerate(words)]
+        return tuple(event for event, is_alike in zip(self.events, alike, strict=True) if not is_alike)
+
     def say(self, family: str, key: str | None = None, **slots: str) -> str:
         """One of the paraphrases, its slots filled in."""
         wordings = templates()[family] if key is None else templates()[family][key]
@@ -70,7 +79,7 @@ class Known:
 def when(known: Known) -> Iterator[Draft]:
     """At what time an event begins; of one that repeats, its first or last time. What begins so early that "at the start" would do is asked with options."""
     starts = [span.start_s for event in known.events for span in event.spans]
-    for event in known.events:
+    for event in known.clear:
         places = {"once": event.spans[0]} if len(event.spans) == 1 else {"first": event.spans[0], "last": event.spans[-1]}
         for place, span in places.items():
             wrong = _apart([span.start_s], known.rng.permutation(starts).tolist())
@@ -82,8 +91,8 @@ def when(known: Known) -> Iterator[Draft]:
 def count(known: Known) -> Iterator[Draft]:
     """How many times; asked about what repeats, and about as many events that do not."""
     counts = [len(event.spans) for event in known.events]
-    repeated = [event for event in known.events if len(event.spans) > 1]
-    single = [event for event in known.events if len(event.spans) == 1]
+    repeated = [event for event in known.clear if len(event.spans) > 1]
+    single = [event for event in known.clear if len(event.spans) == 1]
     for event in [*repeated, *(single[int(i)] for i in known.rng.permutation(len(single))[: len(repeated)])]:
         right = len(event.spans)
         near = [*known.shuffled([str(number) for number in sorted(set(counts) - {right})]), str(right + 1), str(right - 1), str(right + 2), str(right + 3)]
@@ -92,8 +101,8 @@ def count(known: Known) -> Iterator[Draft]:
 
 def order(known: Known) -> Iterator[Draft]:
     """Before and after, first and last, next and previous, and the order of three."""
-    single = [event for event in known.events if len(event.spans) == 1][:MOST_ORDERED]
-    for first, second in combinations(known.events[:MOST_ORDERED], 2):
+    single = [event for event in known.clear if len(event.spans) == 1][:MOST_ORDERED]
+    for first, second in combinations(known.clear[:MOST_ORDERED], 2):
         if follow(Span(first.start_s, first.end_s), second.spans[0], TIME_TOLERANCE_S):
             yield from _pair(known, first, second)
     chain = [event for event in single if all(other is event or _in_order(event, other) or _in_order(other, event) for other in single)]
@@ -132,7 +141,7 @@ def _neighbours(known: Known) -> Iterator[Draft]:
     """Which of the clip's events comes next after one, or last before it; among options, so that it holds if something was not annotated."""
     spans = sorted(((span, event) for event in known.events for span in event.spans), key=lambda pair: pair[0].start_s)
     for i, ((before, first), (after, second)) in enumerate(pairwise(spans)):
-        if first is second or not follow(before, after, TIME_TOLERANCE_S):
+        if first is second or not {first, second} <= set(known.clear) or not follow(before, after, TIME_TOLERANCE_S):
             continue
         clear_after = i + 2 >= len(spans) or spans[i + 2][0].start_s - after.start_s >= TIME_TOLERANCE_S
         clear_before = all(span.end_s <= before.start_s + TIME_TOLERANCE_S for span, _ in spans[:i])
@@ -224,8 +233,8 @@ def _in_order(first: Event, second: Event) -> bool:
 
 
 def _alone(known: Known) -> Iterator[tuple[Event, Span]]:
-    """Occurrences that no other event overlaps."""
-    for event in known.events:
+    """Occurrences of clear events that no other event overlaps."""
+    for event in known.clear:
         for span in event.spans:
             others = (other_span for other in known.events if other is not event for other_span in other.spans)
             if all(other.end_s <= span.start_s + 0.05 or other.start_s >= span.end_s - 0.05 for other in others):
