@@ -8,6 +8,7 @@ from videoperceiver.data.card.facts import Facts
 from videoperceiver.data.card.readme import readme
 from videoperceiver.data.card.split_files import split_files
 from videoperceiver.data.manifest import Manifest
+from videoperceiver.data.validate.balance import balance
 from videoperceiver.errors import ManifestError, RunError
 from videoperceiver.pages.dataset_card import dataset_page
 from videoperceiver.runs import explain, write_atomic
@@ -34,15 +35,14 @@ def write_card(manifest_path: Path, run_folder: Path) -> Path:
     manifest = Manifest(manifest_path)
     folder, facts = manifest.root, Facts()
     try:
-        for sample in split_files(manifest, folder):
-            facts.add(sample)
+        even = balance(facts.counted(split_files(manifest, folder)))  # one pass for all three
     except OSError as error:
         raise RunError(explain(error, folder)) from error
     if not facts.clips:
         raise ManifestError(f"{manifest_path}: it has no row, so there is nothing to tell; build the data set first")
     papers = Papers.read(run_folder)
     clips, unread = example_figures(manifest, facts.examples)
-    card = compose(_name(run_folder, manifest_path), facts, papers, clips, unread)
+    card = compose(_name(run_folder, manifest_path), facts, even, papers, clips, unread)
     try:
         write_atomic(folder / README, readme(card, facts, papers))
         return write_atomic(folder / PAGE, dataset_page(card))

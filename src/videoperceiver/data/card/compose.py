@@ -7,8 +7,10 @@ from typing import Any
 
 import yaml
 
+from videoperceiver.data.card.evenness import balance_tables
 from videoperceiver.data.card.facts import RARE, Facts, Reason, lines, public, reasons, record
 from videoperceiver.data.card.spread import Spread
+from videoperceiver.data.validate.balance import Balance
 from videoperceiver.errors import RunError
 from videoperceiver.pages import ClipFigure, words
 from videoperceiver.pages.count_table import CountTable
@@ -85,12 +87,13 @@ def _public(value: object) -> object:
     return Path(value).name if isinstance(value, str) and (value.startswith(("/", "~", "..")) or "://" in value) else value
 
 
-def compose(name: str, facts: Facts, papers: Papers, clips: Sequence[ClipFigure], unread: Sequence[str]) -> DatasetCard:
+def compose(name: str, facts: Facts, even: Balance, papers: Papers, clips: Sequence[ClipFigure], unread: Sequence[str]) -> DatasetCard:
     """The card.
 
     Args:
         name: of the data set.
         facts: counted over the manifest.
+        even: how evenly it asks.
         papers: of the run.
         clips: a few of it.
         unread: why others are not shown.
@@ -99,6 +102,7 @@ def compose(name: str, facts: Facts, papers: Papers, clips: Sequence[ClipFigure]
         CardSection("contents", "What is in it", tables=_contents(facts, papers)),
         CardSection("spread", "How long the clips are, and how rare their events", histograms=_spreads(facts), sentences=_rarity(facts)),
         CardSection("questions", "Questions", tables=_families(facts)),
+        CardSection("balance", "How evenly it asks", sentences=even.notes, tables=balance_tables(even)),
         CardSection("degraded", "Key frames and V′", "V′ is a clip without its key frames; it is stored as indices, not as pixels.", _degraded(facts)),
         CardSection("clips", "A few clips", sentences=unread, clips=clips),
         CardSection("left-out", "What was left out", tables=_left_out(papers), sentences=_alike(papers)),

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,12 @@ class Facts:
     def degraded(self) -> int:
         """Clips with V'."""
         return sum(split.degraded for split in self.splits.values())
+
+    def counted(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """Passes rows on, and counts each on the way."""
+        for sample in samples:
+            self.add(sample)
+            yield sample
 
     def add(self, sample: Sample) -> None:
         """Count one row."""
