@@ -48,8 +48,12 @@ class ColocatedEngine:
         base.generation_config.save_pretrained(self._folder.name)
         backbone.processor.save_pretrained(self._folder.name)
         options = {"dtype": dtype, "max_model_len": max_model_len, "memory_share": memory_share, "lora_rank": rank, "sleep": sleep, "eager": eager}
-        with self._in_words("start"):
-            self._model = VllmModel(self._folder.name, **options, empty=True)
+        try:
+            with self._in_words("start"):
+                self._model = VllmModel(self._folder.name, **options, empty=True)
+        except BaseException:
+            self._folder.cleanup()
+            raise
 
     def sample(
         self,

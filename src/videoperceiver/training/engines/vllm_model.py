@@ -160,6 +160,8 @@ class VllmModel:
 
     def close(self) -> None:
         """Lets go of the model."""
+        if self._adapter_folder is not None:
+            self._adapter_folder.cleanup()
         core = self._llm.llm_engine.engine_core
         if self._among_ranks:
             core.engine_core.model_executor.shutdown()  # the whole core's shutdown would take the trainer's process group with it
