@@ -57,7 +57,7 @@ def summary(run: "Run") -> None:
         table.add_row("rejected samples", f"{len(rejects)}, with reasons in rejects.jsonl")
     console = Console()
     console.print(table)
-    if compared := comparison(run) or benchmark(run):
+    if compared := comparison(run) or benchmark(run) or rules(run):
         console.print(compared)
     console.print(f"run folder {run.folder}", markup=False, highlight=False, soft_wrap=True)
 
@@ -112,6 +112,15 @@ def benchmark(run: "Run") -> "Table | None":
     for name, cells in rows.items():
         table.add_row(name, *("–" if cell["value"] is None else f"{100 * cell['value']:.1f}" for cell in cells.values()))
     return table
+
+
+def rules(run: "Run") -> "Table | None":
+    """What each rule of stage 0 refused; None for other runs."""
+    from videoperceiver.cli.rules import rules_table
+
+    path = run.folder / "result.json"
+    found = json.loads(path.read_text(encoding="utf-8")).get("rules") if run.stage == "data" and path.is_file() else None
+    return rules_table(found) if found else None
 
 
 def _percent(cell: dict[str, Any], unit: str = "%") -> str:
