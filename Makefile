@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 VLLM_ENV ?= .venv-vllm
+LMMS_ENV ?= .venv-lmms
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test check bench docs clean vllm-env test-vllm
+.PHONY: demo test check bench docs clean vllm-env test-vllm lmms
 
 demo: .venv/.demo  ## video files in, trained model and report out, on two CPU cores
 	HF_HUB_OFFLINE=1 $(BIN)/videoperceiver demo $(ARGS)
@@ -18,6 +19,9 @@ vllm-env: $(VLLM_ENV)/.ready  ## vLLM on the CPU, in an environment of its own (
 
 test-vllm: .venv/.dev vllm-env  ## rollout servers and `vllm serve` for real, with tiny models
 	HF_HUB_OFFLINE=1 VIDEOPERCEIVER_VLLM_PYTHON=$(abspath $(VLLM_ENV))/bin/python $(BIN)/pytest -q -m vllm $(ARGS)
+
+lmms: $(LMMS_ENV)/.ready  ## one tiny model here and under lmms-eval: answers and scores must be the same (an environment of 7 GB)
+	$(LMMS_ENV)/bin/python -m tests.lmms_env.cross_check $$(mktemp -d)
 
 check: .venv/.dev  ## style, types, import rule
 	$(BIN)/ruff check .
@@ -39,7 +43,7 @@ clean:  ## forget the environment and caches
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: EXTRAS = demo,text
-.venv/.dev: EXTRAS = demo,text,web,eval,sources,dev
+.venv/.dev: EXTRAS = demo,text,web,eval,sources,ray,docs,dev
 .venv/.docs: EXTRAS = docs
 .venv/.demo .venv/.dev .venv/.docs: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install -q -e '.[$(EXTRAS)]' -c constraints.txt
@@ -51,4 +55,10 @@ $(VLLM_ENV)/.ready: $(wildcard tests/vllm_env/*)
 	$(VLLM_ENV)/bin/python -m pip install -q --no-deps -r tests/vllm_env/trainer.txt
 	$(VLLM_ENV)/bin/python -m pip uninstall -q -y torchaudio torchcodec
 	cp tests/vllm_env/sitecustomize.py $$($(VLLM_ENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	@touch $@
+
+$(LMMS_ENV)/.ready: $(wildcard tests/lmms_env/*.txt)
+	$(PYTHON) -m venv $(LMMS_ENV)
+	$(LMMS_ENV)/bin/python -m pip install -q -r tests/lmms_env/requirements.txt
+	$(LMMS_ENV)/bin/python -m pip install -q --no-deps -r tests/lmms_env/newer.txt
 	@touch $@
