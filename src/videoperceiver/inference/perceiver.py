@@ -225,8 +225,8 @@ class VideoPerceiver:
             What is said so far: first while a long video is looked over, then after each token; the last holds the answers of `ask`.
         """
         asked = [questions] if isinstance(questions, str) else list(questions)
-        _check_words("question", asked, source)
         backbone = self.backbone  # without one there is nothing to look for
+        self._check_words("question", asked, source)
         clip, looked = yield from self._look(source, asked, frame_fps)
         evidence = self._locate(clip, asked) if explain else None
         degraded_idx = evidence.degradation.source_idx if evidence and evidence.degradation else None
@@ -258,7 +258,7 @@ class VideoPerceiver:
             VideoReadError: the video cannot be read.
             SampleError: the prompt is empty or too long.
         """
-        _check_words("prompt", [prompt], source)
+        self._check_words("prompt", [prompt], source)
         stretch_s = self.max_frames / self.fps
         length_s, side, backbone = self._length_s(source, frame_fps), self._side(source, frame_fps), self.backbone
         with opened(source, frame_fps=frame_fps) as video:
@@ -289,7 +289,7 @@ class VideoPerceiver:
             VideoReadError: the video cannot be read.
             SampleError: the event is empty or too long.
         """
-        _check_words("event", [event], source)
+        self._check_words("event", [event], source)
         phrases = self.keywords([event]) or (event.strip(),)
         close: dict[tuple[float, float, float], Moment] = {}
         side = self._side(source, frame_fps)
@@ -359,10 +359,13 @@ class VideoPerceiver:
         yes, no = self._logps(builder, [(question, word) for word in YES_NO])
         return float(1 / (1 + np.exp(no - yes)))
 
-
-def _check_words(what: str, texts: Sequence[str], source: Source) -> None:
-    if not texts or not all(text.strip() for text in texts):
-        raise SampleError(f"got an empty {what}; expected words", path=name_of(source))
-    longest = max(map(len, texts))
-    if longest > MAX_WORDS_CHARS:
-        raise SampleError(f"got a {what} of {longest:,} characters; expected at most {MAX_WORDS_CHARS:,}", path=name_of(source))
+    def _check_words(self, what: str, texts: Sequence[str], source: Source) -> None:
+        """Words are text: not empty, not a book, and nothing that the tokenizer would read as a mark of the conversation."""
+        if not texts or not all(text.strip() for text in texts):
+            raise SampleError(f"got an empty {what}; expected words", path=name_of(source))
+        longest = max(map(len, texts))
+        if longest > MAX_WORDS_CHARS:
+            raise SampleError(f"got a {what} of {longest:,} characters; expected at most {MAX_WORDS_CHARS:,}", path=name_of(source))
+        marks = self._backbone.tokenizer.get_added_vocab() if self._backbone else ()
+        if found := sorted(mark for mark in marks if any(mark in text for text in texts)):
+            raise SampleError(f"got a {what} with {', '.join(found)}, which the model reads as marks of the conversation; expected plain words", path=name_of(source))

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import gradio as gr
 
-from videoperceiver import __version__
 from videoperceiver.inference.perceiver import VideoPerceiver
+from videoperceiver.web import cards
 from videoperceiver.web.access import Access, check_exposure
 from videoperceiver.web.ask_tab import ask_tab
 from videoperceiver.web.browse_tabs import manifest_tab, run_tab
+from videoperceiver.web.theme import theme
 
 _DELETE_AFTER_S = 3600
 """Uploads and answers' files that nobody used for this long are deleted; all of them when the server stops."""
@@ -28,14 +29,14 @@ def build(perceiver: VideoPerceiver, access: Access) -> gr.Blocks:
         access: folders and limits.
     """
     with gr.Blocks(title="VideoPerceiver", analytics_enabled=False, delete_cache=(600, _DELETE_AFTER_S)) as blocks:
-        gr.Markdown(f"# VideoPerceiver\nBrief events in video: ask, see what the answer rests on, find the moment. Version {__version__}")
+        gr.HTML(cards.header(perceiver.model_name, perceiver.relevance_name, perceiver.fps, perceiver.max_frames), css_template="")
         with gr.Tab("Video"):
             ask_tab(perceiver, access)
         if access.roots:
-            with gr.Tab("Runs"):
-                run_tab(access)
-            with gr.Tab("Manifests"):
-                manifest_tab(access)
+            with gr.Tab("Runs") as runs:
+                run_tab(runs, access)
+            with gr.Tab("Manifests") as manifests:
+                manifest_tab(manifests, access)
     return blocks.queue(max_size=_WAITING, default_concurrency_limit=4)
 
 
@@ -72,7 +73,7 @@ def serving(
             allowed_paths=[str(root) for root in access.roots],
             max_file_size=access.max_upload_mb * 2**20,
             footer_links=[],
-            theme=gr.themes.Default(primary_hue="orange", neutral_hue="slate"),
+            theme=theme(),
             css_paths=Path(__file__).with_name("page.css"),
             ssr_mode=False,
             show_error=True,
@@ -80,7 +81,7 @@ def serving(
         try:
             yield blocks, address
         finally:
-            blocks.close()
+            blocks.close(verbose=False)
 
 
 @contextmanager

@@ -11,72 +11,83 @@ from markupsafe import Markup
 from PIL import Image
 
 from videoperceiver.errors import SampleError, VideoPerceiverError
-from videoperceiver.inference.perceiver import Answer, Found, VideoPerceiver
-from videoperceiver.inference.present import as_figure, clock, evidence_words, found_lines
+from videoperceiver.inference.perceiver import MAX_WORDS_CHARS, Answer, VideoPerceiver
+from videoperceiver.inference.present import as_figure
 from videoperceiver.pages import filmstrip, page
 from videoperceiver.pages.clip import describe_degradation
+from videoperceiver.runs import explain
 from videoperceiver.types import Clip
 from videoperceiver.video.degrade import apply
 from videoperceiver.video.write import write_mp4
+from videoperceiver.web import cards
 from videoperceiver.web.access import Access
 from videoperceiver.web.curve import JUMP, curve
 from videoperceiver.web.framed import framed
 
-MAX_QUESTION_CHARS = 2000
 _PLAYER_PX = 512
-_STRIP_PX = 420
+_STRIP_PX = 380
 
 
 def ask_tab(perceiver: VideoPerceiver, access: Access) -> None:
     """Lays the tab out and wires it up."""
-    with gr.Row():
-        with gr.Column(scale=3):
-            player = gr.Video(label="Video", sources=["upload"], elem_id="player", buttons=[], height="24rem")
-            path = gr.Textbox(label="or a file on this machine", placeholder="path below the allowed folders", visible=bool(access.roots), elem_id="path")
-        with gr.Column(scale=2):
-            question = gr.Textbox(label="Question, or an event to find", lines=2, max_length=MAX_QUESTION_CHARS, elem_id="question")
-            with gr.Row():
-                ask = gr.Button("Ask", variant="primary", elem_id="ask", interactive=perceiver.has_model, min_width=90)
-                find = gr.Button("Find", elem_id="find", min_width=90)
-                describe = gr.Button("Describe", elem_id="describe", interactive=perceiver.has_model, min_width=90)
-            answer = gr.Textbox(label="Answer", lines=3, max_lines=12, interactive=False, elem_id="answer")
-            words = gr.Textbox(label="What it rests on", lines=2, max_lines=8, interactive=False, elem_id="evidence")
-    figure = gr.HTML(js_on_load=JUMP, css_template="", elem_id="curve")
-    moments = gr.Gallery(label="Moments", columns=5, height="auto", visible=False, elem_id="moments", buttons=[])
-    strip = gr.HTML(elem_id="strip")
-    with gr.Row(visible=False) as twins:
-        with gr.Column():
+    answers = perceiver.has_model
+    with gr.Row(elem_id="stage"):
+        with gr.Column(scale=3, min_width=320):
+            player = gr.Video(label="Video", show_label=False, sources=["upload"], elem_id="player", buttons=[], height="24rem")
+            figure = gr.HTML(js_on_load=JUMP, css_template="", elem_id="curve")
+            path = gr.Textbox(label="Or a file on this machine", placeholder="path below the allowed folders", visible=bool(access.roots), elem_id="path")
+        with gr.Column(scale=2, min_width=320):
+            hint = "What colour is the cup?  /  a cup falls" if answers else "a cup falls"
+            title = "Question, or an event to find" if answers else "Event to find"
+            question = gr.Textbox(label=title, placeholder=hint, lines=1, max_lines=4, max_length=MAX_WORDS_CHARS, elem_id="question")
+            with gr.Row(elem_id="verbs"):
+                ask = gr.Button("Ask", variant="primary" if answers else "secondary", elem_id="ask", interactive=answers, min_width=80)
+                find = gr.Button("Find", variant="secondary" if answers else "primary", elem_id="find", min_width=80)
+                describe = gr.Button("Describe", elem_id="describe", interactive=answers, min_width=80)
+                stop = gr.Button("Stop", elem_id="stop", visible=False, min_width=80)
+            result = gr.HTML(cards.empty(has_model=answers), elem_id="result", css_template="")
+    with gr.Row(visible=False, elem_id="twins") as twins:
+        with gr.Column(min_width=280):
             full = gr.Video(label="V: what the model saw", interactive=False, elem_id="player-full", buttons=[], height="18rem")
-            answer_full = gr.Textbox(label="Answer on V", interactive=False, elem_id="answer-full")
-        with gr.Column():
+            answer_full = gr.HTML(elem_id="answer-full", css_template="")
+        with gr.Column(min_width=280):
             degraded = gr.Video(label="V′: the key frames are held", interactive=False, elem_id="player-degraded", buttons=[], height="18rem")
-            answer_degraded = gr.Textbox(label="Answer on V′", interactive=False, elem_id="answer-degraded")
-    shown = {"answer": answer, "words": words, "figure": figure, "moments": moments, "twins": twins}
-    shown |= {"full": full, "answer_full": answer_full, "degraded": degraded, "answer_degraded": answer_degraded, "strip": strip}
+            answer_degraded = gr.HTML(elem_id="answer-degraded", css_template="")
+    strip = gr.HTML(elem_id="strip", css_template="")
+    shown = {"result": result, "figure": figure, "twins": twins, "full": full, "answer_full": answer_full, "degraded": degraded}
+    shown |= {"answer_degraded": answer_degraded, "strip": strip, "stop": stop}
     given, outputs = [player, path, question], list(shown.values())
-    handlers = {ask: _asked, find: _found, describe: _described}
-    for button, handler in handlers.items():
-        button.click(_safely(handler, perceiver, access, shown), given, outputs, show_progress="minimal", concurrency_id="model", concurrency_limit=1)
-    question.submit(_safely(_asked if perceiver.has_model else _found, perceiver, access, shown), given, outputs, concurrency_id="model")
-    path.submit(_opener(access), path, [player, answer])
+    options: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": result, "concurrency_id": "model", "concurrency_limit": 1}
+    verbs = {"ask": (ask.click, _asked), "find": (find.click, _found), "describe": (describe.click, _described)}
+    verbs["enter"] = question.submit, _asked if answers else _found
+    running: Any = [act(_safely(handler, perceiver, access, list(shown)), given, outputs, api_name=name, **options) for name, (act, handler) in verbs.items()]
+    stop.click(lambda: gr.update(visible=False), None, stop, cancels=running, queue=False)  # what was said so far stays
+    path.submit(_opener(access), path, [player, result])
 
 
 Updates = dict[str, Any]
 
 
-def _safely(handler: Callable[..., Iterator[Updates]], perceiver: VideoPerceiver, access: Access, shown: dict[str, Any]) -> Callable[..., Iterator[list[Any]]]:
-    """Every answer starts from an empty page; an error becomes its words in the answer box, as plain text."""
-    empty = {"answer": "", "words": "", "figure": "", "moments": gr.update(value=[], visible=False), "twins": gr.update(visible=False)}
-    empty |= {"full": None, "answer_full": "", "degraded": None, "answer_degraded": "", "strip": ""}
+def _safely(handler: Callable[..., Iterator[Updates]], perceiver: VideoPerceiver, access: Access, names: list[str]) -> Callable[..., Iterator[list[Any]]]:
+    """Every answer starts from an empty page; an error becomes its words in the answer's place, as plain text.
+
+    A tab that is closed, or Stop, closes the iterator between two items, and with it the handler's: the next in the queue has its turn.
+    """
+    nothing = {"figure": "", "twins": gr.update(visible=False), "full": None, "answer_full": "", "degraded": None, "answer_degraded": "", "strip": ""}
 
     def run(uploaded: str | None, path: str, question: str) -> Iterator[list[Any]]:
-        yield [({**empty, "answer": "Looking .."})[name] for name in shown]
+        first = {**nothing, "result": cards.looking(), "stop": gr.update(visible=True)}
+        yield [first[name] for name in names]
+        last: Updates = {"stop": gr.update(visible=False)}
         try:
             video = access.video(_chosen(uploaded, path, access))
-            for updates in handler(perceiver, video, (question or "")[:MAX_QUESTION_CHARS].strip()):
-                yield [updates.get(name, gr.skip()) for name in shown]
-        except (VideoPerceiverError, OSError) as error:
-            yield [({**empty, "answer": f"{error}"})[name] for name in shown]
+            for updates in handler(perceiver, video, question or ""):
+                yield [updates.get(name, gr.skip()) for name in names]
+        except VideoPerceiverError as error:
+            last |= {**nothing, "result": cards.failed(str(error))}
+        except OSError as error:
+            last |= {**nothing, "result": cards.failed(explain(error, Path(error.filename or ".")))}
+        yield [last.get(name, gr.skip()) for name in names]
 
     return run
 
@@ -89,35 +100,43 @@ def _chosen(uploaded: str | None, path: str, access: Access) -> Path:
     raise SampleError("no video yet; upload one" + (", or name a file on this machine" if access.roots else ""))
 
 
-def _opener(access: Access) -> Callable[[str], tuple[Any, str]]:
-    def show(path: str) -> tuple[Any, str]:
+def _opener(access: Access) -> Callable[[str], tuple[Any, Any]]:
+    def show(path: str) -> tuple[Any, Any]:
         try:
-            return str(access.video(access.path(path))), ""
-        except (VideoPerceiverError, OSError) as error:
-            return None, str(error)
+            return str(access.video(access.path(path))), gr.skip()
+        except VideoPerceiverError as error:
+            return None, cards.failed(str(error))
 
     return show
 
 
 def _asked(perceiver: VideoPerceiver, video: Path, question: str) -> Iterator[Updates]:
-    [answer] = perceiver.ask(video, question, explain=True)
-    said = answer.text if answer.finished else f"{answer.text} .. (cut at the longest length)"
-    yield {"answer": said, "words": f"{' '.join(evidence_words(answer))}\n({answer.looked})", "figure": _evidence_curve(answer)}
-    evidence = answer.evidence
-    if evidence is None or evidence.degradation is None:
+    answer = None
+    for said in perceiver.stream(video, question, explain=True):
+        yield {"result": cards.looking(said)}
+        answer = next(iter(said.answers), None)
+    assert answer is not None
+    yield {"result": cards.answered(answer), "figure": _evidence_curve(answer)}
+    if answer.evidence is None or answer.evidence.degradation is None:
         return
+    try:
+        yield _twins(answer)
+    except OSError as error:  # the answer stands without its pictures
+        yield {"result": cards.answered(answer, f"V and V′ cannot be shown: {explain(error, Path(error.filename or tempfile.gettempdir()))}")}
+
+
+def _twins(answer: Answer) -> Updates:
+    """V and V' as films with the answer on each, and side by side as pictures."""
+    evidence = answer.evidence
+    assert evidence is not None
+    assert evidence.degradation is not None
     folder, seen = Path(tempfile.mkdtemp()), _small(evidence.clip)
     videos = {"full": str(write_mp4(seen, folder / "V.mp4")), "degraded": str(write_mp4(apply(seen, evidence.degradation), folder / "V-degraded.mp4"))}
     figure = as_figure(evidence)
     strip = filmstrip(figure.frames, figure.t_s, figure.source_idx, keyframes_idx=figure.keyframes_idx)
     html = page("V and V′", strip + Markup("<p class='words'>{}</p>").format(describe_degradation(figure)))
-    yield {
-        "twins": gr.update(visible=True),
-        **videos,
-        "answer_full": answer.text,
-        "answer_degraded": evidence.answer,
-        "strip": framed(html, height_px=_STRIP_PX),
-    }
+    answers = {"answer_full": cards.on_twin("Answer on V", answer.text), "answer_degraded": cards.on_twin("Answer on V′", evidence.answer)}
+    return {"twins": gr.update(visible=True), **videos, **answers, "strip": framed(html, height_px=_STRIP_PX, title="V over V′")}
 
 
 def _evidence_curve(answer: Answer) -> str:
@@ -125,26 +144,23 @@ def _evidence_curve(answer: Answer) -> str:
     if evidence is None:
         return ""
     t_s = evidence.clip.t_s
-    return curve(t_s.tolist(), evidence.scores.tolist(), [float(t_s[i]) for i in evidence.keyframes_idx], label="Key frames")
+    replaced = evidence.degradation.replaced_idx if evidence.degradation else ()
+    stretches = [(float(t_s[i]), float(t_s[min(i + 1, len(t_s) - 1)])) for i in replaced]
+    return curve(t_s, evidence.scores, [float(t_s[i]) for i in evidence.keyframes_idx], stretches, label="Key frames")
 
 
 def _found(perceiver: VideoPerceiver, video: Path, event: str) -> Iterator[Updates]:
     for found in perceiver.find(video, event):
-        yield _found_updates(found, event)
-
-
-def _found_updates(found: Found, event: str) -> Updates:
-    survey, pictures = found.survey, [(m.thumbnail, f"{clock(m.start_s)} to {clock(m.end_s)} · {m.score:.2f}") for m in found.moments]
-    drawn = curve(survey.t_s, survey.scores, [m.peak_s for m in found.moments], [(m.start_s, m.end_s) for m in found.moments], label="Moments")
-    progress = "" if found.complete else f"Seen up to {clock(found.seen_s)}, so far:\n"
-    return {"answer": progress + "\n".join(found_lines(found, event)), "figure": drawn, "moments": gr.update(value=pictures, visible=bool(pictures))}
+        survey, moments = found.survey, found.moments
+        drawn = curve(survey.t_s, survey.scores, [m.peak_s for m in moments], [(m.start_s, m.end_s) for m in moments], label="Moments")
+        yield {"result": cards.ranked(found, event), "figure": drawn}
 
 
 def _described(perceiver: VideoPerceiver, video: Path, _: str) -> Iterator[Updates]:
-    lines = []
-    for part in perceiver.describe(video):
-        lines.append(f"{clock(part.start_s)} to {clock(part.end_s)}  {part.text}")
-        yield {"answer": "\n".join(lines)}
+    done = []
+    for part in perceiver.describe(video, partial=True):
+        yield {"result": cards.described([*done, part])}
+        done += [part] if part.complete else []
 
 
 def _small(clip: Clip) -> Clip:

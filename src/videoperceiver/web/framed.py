@@ -5,6 +5,6 @@ from markupsafe import Markup
 
 def framed(html: str, *, height_px: int = 620, title: str = "") -> Markup:
     """An inline frame with the page as its source; the browser forbids it scripts, forms and navigation."""
-    return Markup('<iframe sandbox loading="eager" title="{}" style="width:100%;height:{}px;border:0;border-radius:8px" srcdoc="{}"></iframe>').format(
+    return Markup('<div class="framed"><iframe sandbox loading="eager" title="{}" style="height:{}px" srcdoc="{}"></iframe></div>').format(
         title, height_px, html
     )
