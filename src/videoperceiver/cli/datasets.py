@@ -11,11 +11,12 @@ from videoperceiver.cli.stages import data
 @data.command("card")
 def data_card(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished `data build`.", show_default=False)],
+    num_scenery: Annotated[int, typer.Option(min=0, help="Read V' of about so many clips, to see what its scenery gives away of the answers.")] = 256,
 ) -> None:
     """Write a data set's card anew: index.html, README.md for the Hugging Face hub, and a Parquet file a split for `datasets`."""
     from videoperceiver.data.card import card_of
 
-    typer.echo(f"card {card_of(folder)}")
+    typer.echo(f"card {card_of(folder, num_scenery=num_scenery)}")
 
 
 @data.command("export")

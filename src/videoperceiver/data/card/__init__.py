@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from videoperceiver.data.card.blindness import sceneries
 from videoperceiver.data.card.compose import Papers, compose
 from videoperceiver.data.card.examples import example_figures
 from videoperceiver.data.card.facts import Facts
@@ -9,6 +10,7 @@ from videoperceiver.data.card.readme import readme
 from videoperceiver.data.card.split_files import split_files
 from videoperceiver.data.manifest import Manifest
 from videoperceiver.data.validate.balance import balance
+from videoperceiver.data.validate.blind import blind_probe
 from videoperceiver.errors import ManifestError, RunError
 from videoperceiver.pages.dataset_card import dataset_page
 from videoperceiver.runs import explain, write_atomic
@@ -16,7 +18,7 @@ from videoperceiver.runs import explain, write_atomic
 PAGE, README, MANIFEST = "index.html", "README.md", "manifest.parquet"
 
 
-def write_card(manifest_path: Path, run_folder: Path) -> Path:
+def write_card(manifest_path: Path, run_folder: Path, *, num_scenery: int = 0) -> Path:
     """Writes `index.html`, `README.md` and the split files of `datasets` into a data folder, replacing those of an earlier card.
 
     The manifest is read row by row, so memory does not grow with it.
@@ -24,6 +26,7 @@ def write_card(manifest_path: Path, run_folder: Path) -> Path:
     Args:
         manifest_path: rows of the data set.
         run_folder: of stage 0: its source.json, result.json, rejects.jsonl, dropped.jsonl and config.yaml are told where they are there.
+        num_scenery: about so many clips are read to see what the scenery of V' gives away of the answers; 0: that is not measured.
 
     Returns:
         The page.
@@ -40,9 +43,10 @@ def write_card(manifest_path: Path, run_folder: Path) -> Path:
         raise RunError(explain(error, folder)) from error
     if not facts.clips:
         raise ManifestError(f"{manifest_path}: it has no row, so there is nothing to tell; build the data set first")
+    blind = blind_probe(manifest, scenery=sceneries(manifest, facts.degraded, num_scenery))
     papers = Papers.read(run_folder)
     clips, unread = example_figures(manifest, facts.examples)
-    card = compose(_name(run_folder, manifest_path), facts, even, papers, clips, unread)
+    card = compose(_name(run_folder, manifest_path), facts, even, blind, papers, clips, unread)
     try:
         write_atomic(folder / README, readme(card, facts, papers))
         return write_atomic(folder / PAGE, dataset_page(card))
@@ -50,8 +54,12 @@ def write_card(manifest_path: Path, run_folder: Path) -> Path:
         raise RunError(explain(error, folder)) from error
 
 
-def card_of(folder: Path) -> Path:
+def card_of(folder: Path, *, num_scenery: int = 0) -> Path:
     """Writes the card of a folder that `videoperceiver data build` left.
+
+    Args:
+        folder: of the data set.
+        num_scenery: as in `write_card`.
 
     Returns:
         The page.
@@ -62,7 +70,7 @@ def card_of(folder: Path) -> Path:
     if not (folder / MANIFEST).is_file():
         what = "no such folder" if not folder.exists() else f"{MANIFEST} is not in it" if folder.is_dir() else "this is a file"
         raise ManifestError(f"{folder}: {what}; expected the folder of a finished `videoperceiver data build`")
-    return write_card(folder / MANIFEST, folder)
+    return write_card(folder / MANIFEST, folder, num_scenery=num_scenery)
 
 
 def _name(run_folder: Path, manifest_path: Path) -> str:

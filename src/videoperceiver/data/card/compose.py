@@ -7,10 +7,12 @@ from typing import Any
 
 import yaml
 
+from videoperceiver.data.card.blindness import blind_tables, blind_words
 from videoperceiver.data.card.evenness import balance_tables
 from videoperceiver.data.card.facts import RARE, Facts, Reason, lines, public, reasons, record
 from videoperceiver.data.card.spread import Spread
 from videoperceiver.data.validate.balance import Balance
+from videoperceiver.data.validate.blind import Blind
 from videoperceiver.errors import RunError
 from videoperceiver.pages import ClipFigure, words
 from videoperceiver.pages.count_table import CountTable
@@ -87,13 +89,14 @@ def _public(value: object) -> object:
     return Path(value).name if isinstance(value, str) and (value.startswith(("/", "~", "..")) or "://" in value) else value
 
 
-def compose(name: str, facts: Facts, even: Balance, papers: Papers, clips: Sequence[ClipFigure], unread: Sequence[str]) -> DatasetCard:
+def compose(name: str, facts: Facts, even: Balance, blind: Blind, papers: Papers, clips: Sequence[ClipFigure], unread: Sequence[str]) -> DatasetCard:
     """The card.
 
     Args:
         name: of the data set.
         facts: counted over the manifest.
         even: how evenly it asks.
+        blind: what is guessed without looking.
         papers: of the run.
         clips: a few of it.
         unread: why others are not shown.
@@ -103,6 +106,7 @@ def compose(name: str, facts: Facts, even: Balance, papers: Papers, clips: Seque
         CardSection("spread", "How long the clips are, and how rare their events", histograms=_spreads(facts), sentences=_rarity(facts)),
         CardSection("questions", "Questions", tables=_families(facts)),
         CardSection("balance", "How evenly it asks", sentences=even.notes, tables=balance_tables(even)),
+        _unseen(blind),
         CardSection("degraded", "Key frames and V′", "V′ is a clip without its key frames; it is stored as indices, not as pixels.", _degraded(facts)),
         CardSection("clips", "A few clips", sentences=unread, clips=clips),
         CardSection("left-out", "What was left out", tables=_left_out(papers), sentences=_alike(papers)),
@@ -205,6 +209,13 @@ def _families(facts: Facts) -> list[CountTable]:
     note += f" The {len(ranked) - SHOWN_FAMILIES} smallest families are not listed." if len(ranked) > SHOWN_FAMILIES else ""
     heads = ("family", "questions", *(kind.replace("_", "/") for kind in kinds))
     return [CountTable("Question families and kinds of answer", heads, rows, bar=1, note=note)]
+
+
+def _unseen(blind: Blind) -> CardSection:
+    lead = "Simple guessers that never see the event, each fitted on other videos than those it is tried on."
+    if not blind.num:
+        return CardSection("blind", "")
+    return CardSection("blind", "What can be answered without looking", lead, blind_words(blind), tables=blind_tables(blind))
 
 
 def _degraded(facts: Facts) -> list[str]:
