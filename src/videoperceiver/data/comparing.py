@@ -47,7 +47,7 @@ def compare(outcomes: Iterable[Outcome], config: DataConfig) -> Comparison:
         hashes = outcome.hashes if len(outcome.hashes) else None
         likeness = seen.check(sample, hashes, outcome.motion if len(outcome.motion) else None) if validate.duplicates != "keep" else Likeness()
         if likeness.is_duplicate:
-            reason = f"it shows what {likeness.like!r} shows, and nothing more is said of it ({likeness.bits:.1f} of 64 bits apart)"
+            reason = f"it shows what {likeness.like!r} shows ({likeness.bits:.1f} of 64 bits apart)"
             if validate.duplicates == "drop":
                 found.dropped[sample.id] = Dropped(sample.id, "sample", "", "duplicate", reason, outcome.media)
                 continue
@@ -68,7 +68,7 @@ def _overlaps(outcome: Outcome, sample: Sample, indexes: Iterable[Fingerprints],
         return False
     video, bits = min(nearest, key=lambda near: near[1])
     if config.validate.decontaminate == "mark":
-        found.marks.setdefault(sample.id, {})["benchmark"] = video
+        found.marks.setdefault(sample.id, {}).update(benchmark=video, benchmark_bits=f"{bits:g}")
         return False
     reason = f"the benchmark's video {video!r} holds the same pictures ({bits:.0f} of 64 bits apart)"
     found.dropped[sample.id] = Dropped(sample.id, "sample", "", "benchmark", reason, outcome.media)
