@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import urllib.request
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from videoperceiver.models import Backbone
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 NAMES = ("video-mme", "tomato", "mvbench", "vru-accident", "charades-sta")  # whole videos, cuts, the question first, captions, spans
 CONDITIONS = ["max_new_tokens=8", "conditions=[full,degraded,text]"]
-SERVE = ["--dtype", "float32", "--enforce-eager", "--max-model-len", "2048", "--generation-config", "vllm", "--no-mm-device-do-normalize"]
+SERVE = ["--dtype", "float32", "--enforce-eager", "--max-model-len", "2048", "--generation-config", "vllm", "--no-mm-device-do-normalize", "--block-size", "32"]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,15 @@ def test_greedy_answers_are_the_tree_engines(name, stand_ins, model, served, tmp
     assert answers(evaluate.run(config_of(name, stand_ins, "tiny", tmp_path / "served", *CONDITIONS, *served[1]))) == expected
     assert len({tuple(said) for said in expected.values()}) > 1
     assert len({condition for *_, condition in expected}) == 3
+
+
+def test_questions_of_a_video_share_its_prefix(served):
+    """Of the questions asked above: vLLM counts the prompt tokens whose keys and values it had."""
+    url = served[1][1].removeprefix("engine.base_url=").removesuffix("v1") + "metrics"
+    with urllib.request.urlopen(url, timeout=60) as response:
+        lines = response.read().decode().splitlines()
+    (hits,) = (float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("vllm:prefix_cache_hits_total"))
+    assert hits > 0
 
 
 def test_several_draws_and_reasoning_by_the_command(stand_ins, served, tmp_path):
