@@ -24,10 +24,8 @@ ROWS = (
 def test_leaks_are_said_and_listed():
     blind = Blind(ROWS, (Leak("clip", "q", "order · yes_no", ("scenery", "majority"), 0.5),), 40, 7)
     first, second, rest = blind_words(blind)
-    assert (
-        first
-        == "From coarse colours of V′, 90.0\u00a0% of 30 answers in order · yes/no are guessed right (interval 70\u00a0% to 100\u00a0%); by chance 50.0\u00a0%."
-    )
+    said = "From coarse colours of V′, 90.0 % of 30 answers in order · yes/no are guessed right (interval 70 % to 100 %); by chance 50.0 %."
+    assert first.replace("\u00a0", " ") == said
     assert "(interval –)" in second
     assert rest == "7 further questions were not looked at."
     everything, families, questions = blind_tables(blind)
