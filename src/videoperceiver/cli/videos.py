@@ -194,6 +194,7 @@ def report(
         write_report(runs[0], out)  # a training run alone has a page of its own
     for table in found.tables[:MAX_TABLES]:
         Console().print(score_table(table))
+        typer.echo()
     for sentence in found.sentences:
         typer.echo(sentence)
     typer.echo(f"report {out / 'report.html'}")
