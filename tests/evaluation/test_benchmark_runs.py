@@ -1,6 +1,7 @@
 """Every benchmark from its official files to result.json: stand-in videos, a tiny model, all conditions."""
 
 import json
+import math
 from collections import Counter
 
 import pytest
@@ -10,6 +11,7 @@ from videoperceiver.config import load
 from videoperceiver.evaluation import evaluate
 from videoperceiver.evaluation.benchmarks import BENCHMARKS
 from videoperceiver.evaluation.ledger import iterate
+from videoperceiver.evaluation.metrics import score
 from videoperceiver.stages import EvaluateConfig
 
 CONDITIONS = ["full", "degraded", "shuffled", "blank", "text"]
@@ -33,6 +35,24 @@ def config_of(name, stand_ins, model, output, *overrides) -> EvaluateConfig:
     return load(EvaluateConfig, None, fields)
 
 
+def check_evidence(run, rows, result):
+    """The gap to every other condition with its interval, and each question that was scored on V and on V' told by what it needs."""
+    assert result["gap"].keys() == {"degraded", "shuffled", "blank", "text"}
+    scores = {condition: {(row["sample"], row["question"]): score(row) for row in rows if row["condition"] == condition} for condition in CONDITIONS}
+    for condition, gap in result["gap"].items():
+        differences = [scores["full"][key] - value for key, value in scores[condition].items()]
+        known = [value for value in differences if not math.isnan(value)]
+        assert gap["all"]["num"] == len(known)
+        assert gap["all"]["value"] == (pytest.approx(sum(known) / len(known)) if known else None)
+        assert gap["all"]["low"] is None or gap["all"]["low"] <= gap["all"]["value"] <= gap["all"]["high"]
+    both = [key for key in scores["degraded"] if not math.isnan(scores["full"][key] + scores["degraded"][key])]
+    needs = json.loads((run.folder / "keyframe_questions.json").read_text())
+    assert sorted(tuple(key) for keys in needs.values() for key in keys) == sorted(both)
+    assert {name: len(keys) for name, keys in needs.items()} == result["needs_keyframes"]
+    for name, on_full in (("right on V only", True), ("right on both", True), ("wrong on both", False), ("right on V' only", False)):
+        assert all((scores["full"][tuple(key)] >= 0.5) == on_full for key in needs[name])
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_benchmark_runs_from_its_files_to_its_table(name, stand_ins, bench_model, tmp_path):
     run = evaluate.run(config_of(name, stand_ins, bench_model, tmp_path / "run"))
@@ -53,7 +73,7 @@ def test_a_benchmark_runs_from_its_files_to_its_table(name, stand_ins, bench_mod
     assert (result.get("official_table") is not None) == (benchmark.official is not None)
     assert ("knowledge_gain" in result) == (name == "video-mmmu")
     assert result["miscounts"]
-    assert result["gap"].keys() == {"degraded", "shuffled", "blank", "text"}
+    check_evidence(run, rows, result)
     full = [row for row in rows if row["condition"] == "full"]
     assert Counter(row["family"] for row in full if row["reference"]) == asked.counts
     assert {key: None if cell["value"] is None else round(100 * cell["value"], 6) for key, cell in result["table"]["full"].items()} == {
@@ -97,8 +117,10 @@ def sample_rows(shared_dir, tmp_path_factory):
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_benchmark_runs_on_its_sample_rows(name, sample_rows, tmp_path):
     made, model = sample_rows
-    run = evaluate.run(config_of(name, made, model, tmp_path / "run", "conditions=[full,degraded]", "limit=1", "max_new_tokens=2"))
+    run = evaluate.run(config_of(name, made, model, tmp_path / "run", "limit=1", "max_new_tokens=2"))
     rows = list(iterate(run.folder / "predictions.jsonl"))
     samples = BENCHMARKS[name].load(made[name][0]).samples[:1]
-    assert sum(row["condition"] == "full" for row in rows) == sum(len(sample.questions) for sample in samples)
+    for condition in CONDITIONS:
+        assert sum(row["condition"] == condition for row in rows) == sum(len(sample.questions) for sample in samples)
     assert not run.rejects()
+    check_evidence(run, rows, json.loads((run.folder / "result.json").read_text()))
