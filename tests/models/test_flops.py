@@ -5,6 +5,7 @@ import functools
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from videoperceiver.errors import ConfigError
@@ -67,6 +68,35 @@ def test_a_step_is_three_forwards_of_what_is_trained():
     assert (forward.step(), forward.step(train_vision=True), forward.step(checkpointing=True)) == (28.0, 48.0, 33.0)
     assert forward.step(low_rank=True) == 22.0  # 16 forward, 6 backward
     assert forward.step(train_vision=True, checkpointing=True) == 63.0  # the trained tower is computed again too
+    assert flops.Flops(10.0, 5.0, 1.0, 4.0, 2.0).step(train_vision=True, checkpointing=True) == 57.0  # but for what runs once
+    assert forward + forward - forward == forward
+    assert (forward.only("vision") + forward.only("language")) * 2 == flops.Flops(20.0, 10.0, 2.0)
+
+
+def test_checkpointing_stops_before_each_blocks_last_projection():
+    """What it runs again, by torch's own counter, on a small model of the true code."""
+    config = config_of("Qwen/Qwen2.5-VL-3B-Instruct")
+    model, length = built("Qwen/Qwen2.5-VL-3B-Instruct").model.language_model, 64
+    blocks = model.layers[:2]
+    found = []
+    for again in (False, True):
+        for block in blocks:
+            block.gradient_checkpointing, block._gradient_checkpointing_func = again, functools.partial(checkpoint, use_reentrant=False)
+        hidden = torch.zeros(1, length, config.get_text_config().hidden_size, device="meta", requires_grad=True, dtype=blocks[0].mlp.down_proj.weight.dtype)
+        places = model.rotary_emb(hidden, torch.zeros(3, 1, length, dtype=torch.long, device="meta"))
+
+        @torch.enable_grad()
+        def step(hidden=hidden, places=places):
+            out = hidden
+            for block in blocks.train():
+                out = block(out, attention_mask=None, position_embeddings=places)
+            out.sum().backward()
+
+        with sdpa_kernel(SDPBackend.MATH):
+            found.append(counted(step))
+    share = len(blocks) / config.get_text_config().num_hidden_layers
+    mine = flops.language(config, length, length * length, 0)
+    assert found[1] - found[0] == pytest.approx(share * (mine.language - mine.language_once), rel=0.01)
 
 
 def test_a_node_that_leaves_halfway_costs_half():

@@ -223,23 +223,21 @@ class Backbone(nn.Module):
 
     def start(self, trees: Sequence[Tree], features: Features | None = None) -> tuple[Layout, Tensor, Any, AttentionKind]:
         """Layout, embeddings, placed features and kind of attention of a batch, whose features are computed if not given."""
-        adapter, device = self.adapter, self.device
-        kind = choose(self.attention, max(tree.num_tokens for tree in trees), device)
-        features = self.features(trees) if features is None else features
-        tokens = [adapter.tokens_per_patch(*tree.frames.shape[1:3]) for tree in trees]
-        firsts = np.cumsum([0, *(len(tree.patches) * size for tree, size in zip(trees, tokens, strict=True))])
-        starts = [first + size * np.arange(len(tree.patches)) for tree, size, first in zip(trees, tokens, firsts, strict=False)]
-        layout = lay_out(
-            trees,
-            num_blocks=self.num_blocks,
-            media_token_ids=(adapter.video_token_id, adapter.image_token_id),
-            patch_start=starts,
-            patch_tokens=tokens,
-            one_row=kind != "dense",
-        )
+        adapter, features = self.adapter, self.features(trees) if features is None else features
+        layout, kind = self.layout(trees)
         hidden, placed = forward.embed(adapter, layout, features, self.training)
         hidden = hidden if self.text_projection is None else forward.embed_texts(layout, hidden, self.text_projection)
         return layout, hidden, placed, kind
+
+    def layout(self, trees: Sequence[Tree]) -> tuple[Layout, AttentionKind]:
+        """Where each token of a batch sits, and its kind of attention."""
+        kind = choose(self.attention, max(tree.num_tokens for tree in trees), self.device)
+        tokens = [self.adapter.tokens_per_patch(*tree.frames.shape[1:3]) for tree in trees]
+        firsts = np.cumsum([0, *(len(tree.patches) * size for tree, size in zip(trees, tokens, strict=True))])
+        media = (self.adapter.video_token_id, self.adapter.image_token_id)
+        starts = [first + size * np.arange(len(tree.patches)) for tree, size, first in zip(trees, tokens, firsts, strict=False)]
+        how = {"media_token_ids": media, "patch_start": starts, "patch_tokens": tokens, "one_row": kind != "dense"}
+        return lay_out(trees, num_blocks=self.num_blocks, **how), kind
 
     def features(self, trees: Sequence[Tree]) -> Features | None:
         """Video features of the trees' patches, tree after tree; None if no tree has a video.

@@ -5,7 +5,8 @@ rotary embeddings and activations are left out (well under 1 %). Families: Qwen2
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
+from typing import Literal
 
 from transformers import PretrainedConfig
 
@@ -18,11 +19,15 @@ class Flops:
         vision: tower and projector.
         language: decoder blocks.
         head: output projection at the scored positions.
+        vision_once, language_once: of these, what checkpointing does not run again: all outside the blocks, and each block's last projection (its result is
+            saved by nobody, and there PyTorch stops).
     """
 
     vision: float
     language: float
     head: float
+    vision_once: float = 0.0
+    language_once: float = 0.0
 
     @property
     def forward(self) -> float:
@@ -35,14 +40,21 @@ class Flops:
         With LoRA (`low_rank`) the frozen weights have no gradient of their own, so the backward is about one forward.
         """
         trained = self.language + self.head + (self.vision if train_vision else 0)
-        again = (self.language + (self.vision if train_vision else 0)) if checkpointing else 0
-        return self.forward + (1 if low_rank else 2) * trained + again
+        again = self.language - self.language_once + (self.vision - self.vision_once if train_vision else 0)
+        return self.forward + (1 if low_rank else 2) * trained + (again if checkpointing else 0)
+
+    def only(self, part: Literal["vision", "language"]) -> "Flops":
+        """The tower's, or the decoder's with the head."""
+        return replace(self, language=0.0, head=0.0, language_once=0.0) if part == "vision" else replace(self, vision=0.0, vision_once=0.0)
 
     def __add__(self, other: "Flops") -> "Flops":
-        return Flops(self.vision + other.vision, self.language + other.language, self.head + other.head)
+        return Flops(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: "Flops") -> "Flops":
+        return self + other * -1
 
     def __mul__(self, times: float) -> "Flops":
-        return Flops(self.vision * times, self.language * times, self.head * times)
+        return Flops(*(part * times for part in astuple(self)))
 
 
 Run = tuple[int, int]
@@ -61,12 +73,13 @@ def _pairs_by_node(runs: Sequence[Run]) -> list[int]:
     return [length * (length + 1) // 2 + length * before for (length, _), before in zip(runs, above, strict=True)]
 
 
-def language(config: PretrainedConfig, tokens: float, visible: float, scored: float) -> Flops:
-    """Decoder blocks over so many tokens and visible pairs, and logits at the scored positions."""
+def language(config: PretrainedConfig, tokens: float, visible: float, scored: float, whole_tokens: float | None = None) -> Flops:
+    """Decoder blocks over so many tokens and visible pairs, and logits at the scored positions; `whole_tokens` run through whole blocks, None = all."""
     text = config.get_text_config()
     wide, _ = _widths(text)
     blocks = text.num_hidden_layers * (2 * _block_weights(text) * tokens + 4 * wide * visible)
-    return Flops(0, blocks, 2 * text.hidden_size * text.vocab_size * scored)
+    last = text.num_hidden_layers * 2 * text.hidden_size * text.intermediate_size * (tokens if whole_tokens is None else whole_tokens)
+    return Flops(0, blocks, 2 * text.hidden_size * text.vocab_size * scored, 0, last)
 
 
 def _widths(text: PretrainedConfig) -> tuple[int, int]:
@@ -90,10 +103,11 @@ def vision(config: PretrainedConfig, rows: int, columns: int, patches: int) -> F
     block = 4 * width * width + (3 if gated else 2) * width * inner
     merger = (merge * width) ** 2 + merge * width * tower.out_hidden_size
     mergers = 1 + len(getattr(tower, "deepstack_visual_indexes", ()))
-    linear = 2 * (size * (embed + depth * block) + size // merge * mergers * merger)
+    outside = 2 * (size * embed + size // merge * mergers * merger)
+    linear, last = outside + 2 * size * depth * block, 2 * size * depth * width * inner
     full = len(tower.fullatt_block_indexes) if gated else depth
     visible = full * size * size + (depth - full) * (_windowed(rows, columns, tower.window_size // tower.patch_size) if gated else 0)
-    return Flops(patches * (linear + 4 * width * visible), 0, 0)
+    return Flops(patches * (linear + 4 * width * visible), 0, 0, patches * (outside + last))
 
 
 def _windowed(rows: int, columns: int, side: int) -> int:
@@ -137,7 +151,7 @@ def language_by_node(config: PretrainedConfig, runs: Sequence[Run], depths: Sequ
     """
     text = config.get_text_config()
     blocks, keys = text.num_hidden_layers, 2 * text.hidden_size * _widths(text)[1] / _block_weights(text)
-    tokens = visible = 0.0
+    tokens = visible = whole_tokens = 0.0
     for (length, _), seen, depth in zip(runs, _pairs_by_node(runs), depths or [None] * len(runs), strict=True):
         whole, last_tokens, last_seen = 1.0 if depth is None else min(depth, blocks) / blocks, 0.0, 0.0
         if short_exits and whole < 1:
@@ -145,7 +159,8 @@ def language_by_node(config: PretrainedConfig, runs: Sequence[Run], depths: Sequ
             last_tokens, last_seen = 1 + (length - 1) * keys, seen / length + (length - 1) / 2  # all above, and the whole node
         tokens += whole * length + last_tokens / blocks
         visible += whole * seen + last_seen / blocks
-    return language(config, tokens, visible, scored)
+        whole_tokens += whole * length + (last_tokens > 0) / blocks
+    return language(config, tokens, visible, scored, whole_tokens)
 
 
 def rollout(

@@ -128,10 +128,11 @@ def plan(config: StageConfig, *, gpu: str | Gpu = "a100-80", num_gpus: int = 1, 
     else:
         clips = plan_trees.grpo_planned(backbone, config, found, workload)
         operations, alone = _grpo_operations(backbone, config, clips, plan_trees.completion_tokens(config, workload))
-    operations = {name: part * config.batch_size / len(clips) for name, part in operations.items()}
     local = math.ceil(config.batch_size / num_gpus)
     tokens = sum(clip.update.num_tokens for clip in clips) / len(clips)
     together = max(1, min(local, int(config.runtime.micro_tokens // tokens))) if config.runtime.micro_tokens else local
+    operations |= _padding(backbone, config, clips, together)
+    operations = {name: part * config.batch_size / len(clips) for name, part in operations.items()}
     step_s = sum(part for name, part in operations.items() if not name.startswith("decoding")) / (num_gpus * gpu.tflops * 1e12 * utilisation)
     if isinstance(config, GrpoConfig):
         step_s += decode_seconds(backbone, config, list(islice(cycle(clips), local)), plan_trees.completion_tokens(config, workload), gpu)
@@ -201,9 +202,8 @@ def _sft_operations(backbone: MetaBackbone, config: SftConfig, clips: Sequence[P
         plain += plan_trees.plain_flops(backbone, clip.update)
         leaves = [i for i, node in enumerate(clip.update.nodes) if node.labels is not None]
         alone += _step(config, plan_trees.rows_flops(backbone, clip.update, leaves)) + _step(config, plan_trees.extra_rows_flops(backbone, clip.update))
-    vision = Flops(whole.vision, 0, 0)
-    answers = Flops(0, plain.language, plain.head)
-    rest = Flops(0, whole.language - plain.language, whole.head - plain.head)
+    vision, answers = whole.only("vision"), plain.only("language")
+    rest = whole.only("language") - answers
     parts = {"vision tower": _step(config, vision), "questions and captions on V": _step(config, answers)}
     return parts | {"V', second view, keywords": _step(config, rest) + aside}, alone
 
@@ -231,6 +231,17 @@ def _grpo_operations(backbone: MetaBackbone, config: GrpoConfig, clips: Sequence
         leaves = [i for i, node in enumerate(clip.update.nodes) if node.labels is not None]
         alone += _step(config, plan_trees.rows_flops(backbone, clip.update, leaves)) * config.num_iterations
     return {name: value for name, value in total.items() if value}, alone
+
+
+def _padding(backbone: MetaBackbone, config: StageConfig, clips: Sequence[Planned], together: int) -> dict[str, float]:
+    """Of the updates, so many clips laid out together; nothing unless attention is dense, as it is for short trees."""
+    groups = math.ceil(len(clips) / together)
+    every, total = cycle(clip.update for clip in clips), 0.0
+    for _ in range(groups):
+        trained, aside = plan_trees.padding_flops(backbone, list(islice(every, together)))
+        total += _step(config, trained) + aside.forward
+    times = config.num_iterations if isinstance(config, GrpoConfig) else 1
+    return {"padding and masked pairs": total * times * len(clips) / (groups * together)} if total else {}
 
 
 def _step(config: StageConfig, forward: Flops) -> float:

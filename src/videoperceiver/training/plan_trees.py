@@ -1,7 +1,7 @@
 """The trees that a recipe's step grows, by the stages' own code, and what they cost in operations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -114,13 +114,28 @@ def forward_flops(backbone: MetaBackbone, tree: Tree) -> tuple[Flops, Flops]:
     """One forward over a tree, with its early exits: what is trained, and what runs without gradient."""
     config = backbone.adapter.model.config
     runs = [(len(node), node.parent) for node in tree.nodes]
-    scored = sum(int((node.labels != IGNORE).sum()) for node in tree.nodes if node.labels is not None)
+    scored = sum(int((node.labels != IGNORE).sum()) * (1 + node.distribution) for node in tree.nodes if node.labels is not None)
     dense = choose(backbone.attention, tree.num_tokens, backbone.device) == "dense"
     short = {"short_exits": not dense and not any(node.attention_dropout for node in tree.nodes)}
     whole = flops.tree(config, runs, grid=_grid(config, tree), patches=len(tree.patches), scored=scored, depths=tree.depth.tolist(), **short)
     aside = [i for i, node in enumerate(tree.nodes) if not node.gradient]  # roots without children
     apart = flops.language_by_node(config, [(len(tree.nodes[i]), -1) for i in aside], [int(tree.depth[i]) for i in aside], 0, **short)
-    return Flops(whole.vision, whole.language - apart.language, whole.head), apart
+    return whole - apart, apart
+
+
+def padding_flops(backbone: MetaBackbone, trees: Sequence[Tree]) -> tuple[Flops, Flops]:
+    """What dense attention runs beyond these trees' tokens and visible pairs, laid out together: padding and masked pairs; trained and without gradient."""
+    if choose(backbone.attention, max(tree.num_tokens for tree in trees), backbone.device) != "dense":
+        return NONE, NONE
+    config, needed = backbone.adapter.model.config, [forward_flops(backbone, tree) for tree in trees]
+    found = []
+    for side, gradient in enumerate((True, False)):
+        parts = [part for part, kept in (tree.part(gradient=gradient) for tree in trees) if len(kept)]
+        stages = backbone.layout(parts)[0].stages if parts else []
+        tokens, pairs = (sum((s.stop - s.first) / backbone.num_blocks * s.rows * s.width**power for s in stages) for power in (1, 2))
+        own = sum((one[side] for one in needed), NONE).only("language")
+        found.append(replace(flops.language(config, tokens, pairs, 0) - own, head=0.0))
+    return found[0], found[1]
 
 
 def plain_flops(backbone: MetaBackbone, tree: Tree) -> Flops:
