@@ -347,6 +347,18 @@ def test_what_waits_for_its_next_try_gives_up_when_the_run_stops(server):
     assert time.monotonic() - began < 10
 
 
+def test_what_waits_for_its_turn_gives_up_too_and_the_next_run_does_not(server):
+    server.replies = [answer(status=401, raw="bad key"), answer(status=503, raw=""), answer()]
+    endpoint = client(server, num_parallel=2, pace=Pace(requests_per_minute=1))
+    began = time.monotonic()
+    with pytest.raises(EndpointError):
+        list(endpoint.ask_many([ASKED, [{"role": "user", "content": "other"}]], SCHEMA, phrases_of))
+    assert time.monotonic() - began < 10
+    assert len(server.requests) == 1
+    endpoint._pace = Pace()
+    assert ask(endpoint) == ("kicks the ball",)  # tried again, after a 503
+
+
 def test_a_kept_answer_that_no_longer_fits_is_asked_for_again(server, tmp_path):
     server.replies = [answer('{"words": ["old"]}'), answer()]
     client(server, cache_folder=tmp_path).ask(ASKED, SCHEMA, lambda found: found["words"])

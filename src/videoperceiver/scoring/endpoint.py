@@ -166,20 +166,22 @@ class ChatEndpoint:
 
     def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
         """Results of `work` in order, `num_parallel` of them at a time and begun ahead of their use; what one raises is raised at its place."""
-        self._stopped.clear()
         pending: deque[Any] = deque()
-        with ThreadPoolExecutor(self._num_parallel) as pool:
-            try:
-                for item in items:
-                    pending.append(pool.submit(work, item))
-                    if len(pending) >= self._num_parallel:
+        try:
+            with ThreadPoolExecutor(self._num_parallel) as pool:
+                try:
+                    for item in items:
+                        pending.append(pool.submit(work, item))
+                        if len(pending) >= self._num_parallel:
+                            yield pending.popleft().result()
+                    while pending:
                         yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
-            finally:
-                self._stopped.set()  # what waits for its next try gives up; what is under way is answered, and kept
-                for future in pending:
-                    future.cancel()
+                finally:
+                    self._stopped.set()  # what waits for its turn or its next try gives up; what is under way is answered, and kept
+                    for future in pending:
+                        future.cancel()
+        finally:
+            self._stopped.clear()
 
     def _is_out(self, failure: "_Transient") -> bool:
         """Whether several requests in a row got no answer at all after all their tries: then it is not the requests."""
@@ -200,8 +202,12 @@ class ChatEndpoint:
         logger.info("%s: %s; try %d of %d in %.1f s", self.base_url, problem, attempt + 1, self._max_retries + 1, wait_s)
         if failure.retry_after_s is not None:
             self._pace.pause(wait_s)  # for the other threads too
-        if self._stopped.wait(wait_s):
-            raise NoAnswerError(f"{self.base_url}: given up, since the run stops; the last try got {problem}")
+        self._rest(wait_s)
+
+    def _rest(self, seconds: float) -> None:
+        """Waits; raises NoAnswerError where the run stops meanwhile."""
+        if self._stopped.wait(seconds):
+            raise NoAnswerError(f"{self.base_url}: not asked any more, since the run stops")
 
     def _payload(self, messages: Messages, schema: Mapping[str, Any]) -> dict[str, Any]:
         response_format = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": dict(schema)}}
@@ -216,7 +222,7 @@ class ChatEndpoint:
     def _send(self, payload: Mapping[str, Any]) -> str:
         """The body of a response that is an answer."""
         expected = _estimate(payload) + self._max_answer_tokens // 2
-        self._pace.start(expected)
+        self._pace.start(expected, self._rest)
         try:
             with self._client.stream("POST", f"{self.base_url}/chat/completions", json=payload) as response:
                 body = self._received(response)

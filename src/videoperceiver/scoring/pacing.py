@@ -14,7 +14,6 @@ class Pace:
         requests_per_minute: 0 = no limit.
         tokens_per_minute: prompts and answers; 0 = no limit.
         clock: seconds, increasing.
-        sleep: waits for seconds.
     """
 
     def __init__(
@@ -23,22 +22,21 @@ class Pace:
         tokens_per_minute: float = 0.0,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
     ):
         self._request_s = 60.0 / requests_per_minute if requests_per_minute else 0.0
         self._token_s = 60.0 / tokens_per_minute if tokens_per_minute else 0.0
-        self._clock, self._sleep = clock, sleep
+        self._clock = clock
         self._lock = threading.Lock()
         self._next_request = self._next_token = self._paused_until = clock()
 
-    def start(self, expected_tokens: int) -> None:
-        """Waits until a request may be sent."""
+    def start(self, expected_tokens: int, sleep: Callable[[float], object] = time.sleep) -> None:
+        """Waits until a request may be sent; `sleep` waits for seconds, and may raise to give up."""
         with self._lock:
             at = max(self._clock(), self._next_request, self._next_token)
             self._next_request = at + self._request_s
             self._next_token = at + expected_tokens * self._token_s
         while (wait_s := max(at, self._paused_until) - self._clock()) > 0:
-            self._sleep(wait_s)
+            sleep(wait_s)
 
     def correct(self, expected_tokens: int, tokens: int) -> None:
         """What a request took in place of what was expected."""
