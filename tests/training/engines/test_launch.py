@@ -1,13 +1,18 @@
 """The launch file: what it starts on each node, seen by programs that write down how they were called."""
 
 import os
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from tests.training.engines.family import children_of, gone
 
 from videoperceiver.config import load
 from videoperceiver.stages import GrpoConfig
+from videoperceiver.training.engines import owned
 
 SCRIPT = Path(__file__).parents[3] / "recipes/launch/rollout_servers.sh"
 
@@ -62,3 +67,30 @@ def test_what_is_missing_is_named(launch, missing):
     assert done.returncode != 0
     assert missing in done.stderr
     assert calls == []
+
+
+STUB = """#!/bin/sh
+case "$*" in
+  *engines.owned*) shift 2; exec {python} -S {owned} "$@";;
+  *vllm_server*) echo $$ >> {pids};;
+esac
+exec sleep 100
+"""
+
+
+def test_servers_end_with_a_script_that_is_killed(tmp_path):
+    stub, pids = tmp_path / "stub", tmp_path / "pids"
+    stub.write_text(STUB.format(python=sys.executable, owned=owned.__file__, pids=pids))
+    stub.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "VLLM_PYTHON": str(stub), "TORCHRUN": str(stub), "NODE_RANK": "0", **GIVEN}
+    script = subprocess.Popen(["bash", str(SCRIPT), "grpo.yaml"], env=environment, start_new_session=True)
+    until = time.monotonic() + 20
+    while not pids.exists() or len(pids.read_text().split()) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    torchrun = [child for child in children_of(script.pid) if "sleep" in Path(f"/proc/{child}/cmdline").read_text()]
+    script.kill()
+    script.wait()
+    assert all(gone(int(pid)) for pid in pids.read_text().split())
+    for pid in torchrun:
+        os.kill(pid, signal.SIGKILL)
