@@ -120,6 +120,39 @@ def test_answers_of_another_model_are_scored_alike_and_extra_ones_are_listed(sta
     assert result["unused_answers"] == ["99/yes_no/speed/0/full"]
 
 
+def test_output_of_any_kind_is_read_scored_and_kept(stand_ins, tmp_path):
+    said = {"human/k1": "\x1b[31m\x00\u202e" + "word " * 20_000 + "\nAnswer: B\ud800", "human/k2": "\x07" * 100_000}
+    rows = [
+        {"sample": sample.id, "question": question.id, "completion": said[sample.id]}
+        for sample in BENCHMARKS["tomato"].load(stand_ins["tomato"][0]).samples
+        for question in sample.questions
+    ]
+    answers = answers_file(tmp_path / "answers.jsonl", rows)
+    config = config_of("tomato", stand_ins, "theirs", tmp_path / "run", "engine.kind=file", f"engine.answers={answers}", "conditions=[full]")
+    run = evaluate.run(config)
+    assert {row["sample"]: (row["completion"], row["extracted"], row["score"]) for row in rows_of(run)} == {
+        "human/k1": (said["human/k1"], "B", 1.0),
+        "human/k2": (said["human/k2"], None, None),  # counted as wrong, below
+    }
+    assert (result_of(run)["unparsed"]["full"], result_of(run)["accuracy"]["full"]["all"]["value"]) == (0.5, 0.5)
+
+
+def test_repeated_rows_are_set_aside_and_the_first_one_is_asked(stand_ins, tmp_path):
+    rows = [
+        {"videoID": "y", "duration": "short", "domain": "d", "question_id": "1", "question": f"Which {word}?", "options": ["A. red", "B. blue"], "answer": "A"}
+        for word in ("colour", "shape")
+    ]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    answers = answers_file(tmp_path / "answers.jsonl", [{"sample": "y", "question": "1", "completion": "A"}])
+    given = {"video-mme": (tmp_path / "test.jsonl", tmp_path)}
+    config = config_of(
+        "video-mme", given, "theirs", tmp_path / "run", "engine.kind=file", f"engine.answers={answers}", "conditions=[full]", "max_reject_rate=0.5"
+    )
+    run = evaluate.run(config)
+    assert ["occurs twice; the first is kept" in row["reason"] for row in run.rejects()] == [True]
+    assert "Which colour?" in rows_of(run)[0]["text"]
+
+
 def test_caption_metrics_are_computed_or_say_why_not(stand_ins, tmp_path):
     rows = [
         {"sample": sample.id, "question": question.id, "completion": "the car hit the man" if question.kind == "open" else question.answer}

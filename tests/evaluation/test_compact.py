@@ -32,6 +32,7 @@ def test_a_row_comes_back_as_it_was():
     compact = CompactRows.of(rows)
     assert list(compact) == [{name: item[name] for name in (*SEEN[:1], *SEEN[2:8], "video", "tags", "question", "score") if name in SEEN} for item in rows]
     assert CompactRows.of(compact) is compact
+    assert [item["question"] for item in CompactRows.of([row(1, question="\ud83d é")])] == ["\ud83d é"]  # half a pair of surrogates, as JSON may hold
     assert [item["question"] for item in compact[5:8]] == [item["question"] for item in rows[5:8]]
 
 

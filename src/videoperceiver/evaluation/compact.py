@@ -45,7 +45,7 @@ class _Store:
             column.append(tuple(row["tags"].items()) if name == "tags" else row.get(name))
         self.scores.append(math.nan if row["score"] is None else row["score"])
         self.officials.append(math.nan if official is None else official)
-        self.text += str(row["question"]).encode()
+        self.text += str(row["question"]).encode(errors="surrogatepass")
         self.ends.append(len(self.text))
         self.keys.append(hash((row["sample"], row["question"])))
 
@@ -66,7 +66,7 @@ class _Store:
         return self._videos
 
     def question(self, i: int) -> str:
-        return self.text[self.ends[i - 1] if i else 0 : self.ends[i]].decode()
+        return self.text[self.ends[i - 1] if i else 0 : self.ends[i]].decode(errors="surrogatepass")
 
 
 class CompactRows(Sequence[Row]):
