@@ -1,6 +1,7 @@
 """data/validate: every rule drops what it is for and keeps what is near it."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -314,3 +315,9 @@ def test_every_rule_has_its_cases():
     elsewhere = {"duplicate_question", "span_order", "span_outside_clip"}
     assert CASES.keys() | elsewhere == RULES.keys()
     assert all(rule.says for rule in RULES.values())
+
+
+def test_the_manual_names_every_rule_with_what_it_refuses():
+    manual = (Path(__file__).parents[3] / "docs" / "validate.md").read_text(encoding="utf-8")
+    for name, rule in RULES.items():
+        assert f"| `{name}` | {', '.join(rule.parts)} | {rule.says} |" in manual
