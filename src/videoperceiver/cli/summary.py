@@ -59,6 +59,8 @@ def summary(run: "Run") -> None:
     console.print(table)
     if compared := comparison(run) or benchmark(run) or rules(run):
         console.print(compared)
+    for line in building(run):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"run folder {run.folder}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -71,9 +73,29 @@ def results(run: "Run") -> Iterator[tuple[str, str]]:
         yield f"accuracy: {condition}", _percent(cells["all"])
     for cell in found.pop("differences", []):
         yield cell["label"], _percent(cell, unit="points")
+    annotator = found.pop("annotate", {})
     for name, value in found.items():
         if isinstance(value, int | float):
             yield name.replace("_", " "), f"{value:.4g}"
+    if annotator:
+        counts = (f"{value:,} {name.replace('_', ' ')}" for name, value in annotator.items() if isinstance(value, int | float))
+        yield "annotator", f"{annotator['annotator']}: {', '.join(counts)}"
+
+
+def building(run: "Run") -> Iterator[str]:
+    """Of stage 0: what the annotator took, where the processor time went, and where the card is."""
+    path = run.folder / "result.json"
+    if run.stage != "data" or not path.is_file():
+        return
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if spent := {name: value for name, value in found["annotate"].items() if isinstance(value, int | float)}:
+        counts = ", ".join(f"{name.replace('_', ' ')} {value:,.10g}" for name, value in spent.items())
+        yield f"annotated by {found['annotate']['annotator']}: {counts}"
+    if found["seconds"] and (total_s := sum(found["seconds"].values())):
+        shares = sorted(found["seconds"].items(), key=lambda item: -item[1])
+        yield f"processor time {total_s:,.1f} s: {', '.join(f'{phase} {seconds / total_s:.0%}' for phase, seconds in shares)}"
+    if (run.folder / "index.html").is_file():
+        yield f"card {run.folder / 'index.html'}"
 
 
 def comparison(run: "Run") -> "Table | None":

@@ -12,6 +12,7 @@ more than a few rows:
     manifest.parquet  the rows that stay, and the files that tell of the others: rejects.jsonl, dropped.jsonl, result.json, index.html
 """
 
+import json
 import shutil
 import time
 from contextlib import closing
@@ -25,7 +26,7 @@ from videoperceiver.data.assemble import assemble
 from videoperceiver.data.card import write_card
 from videoperceiver.data.executors import Row, run_tasks
 from videoperceiver.data.journal import Journal, rows_of
-from videoperceiver.data.outcomes import Outcome, Task
+from videoperceiver.data.outcomes import Outcome, Task, error_of
 from videoperceiver.data.prepare import make_worker
 from videoperceiver.data.sources import Request, find
 from videoperceiver.errors import SampleError
@@ -86,6 +87,8 @@ def _annotate(run: Run, config: DataConfig, number: int) -> None:
         labels = labels_of(Task.from_json(row).sample for row in rows_of(run.folder / FOUND))
         annotator = load_annotator(config.annotate, run.folder / "answers", labels)
         assert annotator is not None
+        told = run.folder / "annotate.json"
+        earlier = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
         with closing(rows_of(run.folder / FOUND)) as rows, stage_progress(f"annotate · {run.folder.name}", number, journal.num_rows) as advance:
             tasks = (Task.from_json(row) for row in islice(rows, journal.num_rows, None))
             try:
@@ -93,8 +96,11 @@ def _annotate(run: Run, config: DataConfig, number: int) -> None:
                     for task in written:
                         journal.add(task.to_json())
                         advance()
+                        if task.error is not None:  # before more is paid for
+                            run.reject(error_of(task.error, task.sample.id))
+                            run.check_rejects(config.max_reject_rate, seen=number)
             finally:
-                run.write_json("annotate.json", spend(annotator))
+                run.write_json(told.name, spend(annotator, earlier))
 
 
 def _prepare(run: Run, config: DataConfig, rows: Path, number: int) -> None:
