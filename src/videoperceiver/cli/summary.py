@@ -73,13 +73,9 @@ def results(run: "Run") -> Iterator[tuple[str, str]]:
         yield f"accuracy: {condition}", _percent(cells["all"])
     for cell in found.pop("differences", []):
         yield cell["label"], _percent(cell, unit="points")
-    annotator = found.pop("annotate", {})
     for name, value in found.items():
         if isinstance(value, int | float):
             yield name.replace("_", " "), f"{value:.4g}"
-    if annotator:
-        counts = (f"{value:,} {name.replace('_', ' ')}" for name, value in annotator.items() if isinstance(value, int | float))
-        yield "annotator", f"{annotator['annotator']}: {', '.join(counts)}"
 
 
 def building(run: "Run") -> Iterator[str]:
