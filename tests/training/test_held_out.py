@@ -40,21 +40,48 @@ def run(tiny_model, data, tmp_path_factory):
     )
 
 
-def test_figures_come_when_due_and_equal_the_evaluation(run, data, tmp_path):
-    rows = run.metrics()
-    assert [row["step"] for row in rows if "held_out/accuracy_full" in row] == [1, 3]
-    folder = run.folder / "model"
-    best = checkpoints.best(run.folder / "checkpoints", "cos_v_degraded")
-    figures = next(row for row in rows if row["step"] == int(best.name[5:]) - 1)  # the model exported is the best one
+@pytest.fixture(scope="module")
+def learned(tiny_model, rendered, tmp_path_factory):
+    """A run that learns four clips by heart, and is measured on the same four under other names."""
+    samples = [replace(sample, questions=sample.questions) for sample in manifest.read(rendered)[:4]]
+    path = rendered.parent / "by-heart.parquet"
+    manifest.write([*samples, *(replace(sample, id=f"{sample.id}-again", split="validation") for sample in samples)], path)
+    fields = [
+        "contrastive.weight=0",
+        "captions=false",
+        "steps=50",
+        "checkpoint_every=25",
+        "held_out.every=25",
+        "held_out.best_by=accuracy_full",
+        "batch_size=4",
+    ]
+    fields += ["optim.lr=3e-3", "optim.schedule=constant", "held_out.max_new_tokens=8"]
+    return path, sft.run(config_of(tiny_model, path, tmp_path_factory.mktemp("learned") / "run", "instruction_share=0", *fields))
+
+
+def test_figures_of_a_model_that_has_learned_equal_the_evaluation_s(learned, tmp_path):
+    data, run = learned
+    rows = {row["step"] + 1: row for row in run.metrics() if "held_out/accuracy_full" in row}
+    assert sorted(rows) == [25, 50]
+    best = checkpoints.best(run.folder / "checkpoints", "accuracy_full")
+    figures = rows[int(best.name[5:])]  # the model exported is the best one
     config = EvaluateConfig(manifest=str(data), output=str(tmp_path / "evaluated"), split="validation", max_new_tokens=16)
-    config = replace(config, model=replace(config.model, path=str(folder), dtype="float32"))
+    config = replace(config, model=replace(config.model, path=str(run.folder / "model"), dtype="float32"))
     predictions = read_predictions(evaluate.run(config).folder / "predictions.jsonl")
     for name, condition, static in (("full", "full", False), ("degraded", "degraded", False), ("static", "full", True)):
-        rows = [row for row in predictions if row["condition"] == condition and row["static"] is static]
-        assert len(rows) >= 4
-        assert figures[f"held_out/accuracy_{name}"] == pytest.approx(accuracy(rows)), name
-    assert figures["held_out/clips"] == 4
-    assert -1 <= figures["held_out/cos_v_degraded"] <= 1
+        asked = [row for row in predictions if row["condition"] == condition and row["static"] is static]
+        assert len(asked) == (4 if static else 20)
+        assert figures[f"held_out/accuracy_{name}"] == pytest.approx(accuracy(asked)), name
+    assert figures["held_out/accuracy_full"] > 0.7, "answers of three classes and more: chance is a third at most"
+    assert min(figures["held_out/accuracy_static"], figures["held_out/accuracy_degraded"]) > 0.5
+    assert rows[25]["held_out/accuracy_full"] < figures["held_out/accuracy_full"], "and the figures tell the checkpoints apart"
+
+
+def test_figures_come_when_due(run):
+    rows = run.metrics()
+    assert [row["step"] for row in rows if "held_out/accuracy_full" in row] == [1, 3]
+    assert all(row["held_out/clips"] == 4 for row in rows if "held_out/clips" in row)
+    assert all(-1 <= row["held_out/cos_v_degraded"] <= 1 for row in rows if "held_out/cos_v_degraded" in row)
 
 
 def test_the_best_checkpoint_is_kept_and_exported(run):
