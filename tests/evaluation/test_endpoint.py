@@ -4,6 +4,7 @@ import base64
 import io
 import json
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -97,6 +98,14 @@ def test_a_video_goes_as_one_file_with_its_own_times(clip, tmp_path):
     got = read_clip(data)
     assert len(got) == 3
     assert got.t_s - got.t_s[0] == pytest.approx([0.0, 0.5, 1.5], abs=1e-3)
+
+
+def test_a_videos_mean_rate_is_that_of_its_frames(clip):
+    """A server reads no more: at 4 fps four frames last 1 s, not 0.75 s and a thirtieth."""
+    frames = np.repeat(clip.frames[:1], 4, axis=0)
+    [part] = media_parts(Clip(frames, np.arange(4) / 4 + 10, "even"), "video")
+    with av.open(io.BytesIO(base64.b64decode(part["video_url"]["url"].partition(",")[2]))) as container:
+        assert container.streams.video[0].average_rate == 4
 
 
 def test_a_sequence_is_the_frames_as_they_are_and_their_times_beside_it(server, tmp_path, clip):

@@ -17,7 +17,7 @@ from videoperceiver.evaluation.protocol import Protocol
 from videoperceiver.scoring.endpoint import ChatEndpoint, Messages, NoAnswerError
 from videoperceiver.stages import EngineConfig
 from videoperceiver.types import Clip
-from videoperceiver.video.write import write_mp4
+from videoperceiver.video.write import write_timed
 
 JPEG_QUALITY = 90
 TICKS_A_SECOND = 90_000
@@ -157,11 +157,14 @@ def told_times(t_s: np.ndarray) -> dict[str, Any]:
     Returns:
         The request's `media_io_kwargs`, for a server started with --trust-request-mm-kwargs.
     """
-    spacing_s = float(t_s[-1] - t_s[0]) / (len(t_s) - 1) if len(t_s) > 1 else 1.0
-    total = max(len(t_s), round(len(t_s) * spacing_s * TICKS_A_SECOND))
+    total = max(len(t_s), round(len(t_s) * _spacing_s(t_s) * TICKS_A_SECOND))
     numbers = [round(t * TICKS_A_SECOND) for t in t_s.tolist()]
     video = {"num_frames": -1, "fps": TICKS_A_SECOND, "frames_indices": numbers, "total_num_frames": total, "duration": total / TICKS_A_SECOND}
     return {"media_io_kwargs": {"video": video}}
+
+
+def _spacing_s(t_s: np.ndarray) -> float:
+    return float(t_s[-1] - t_s[0]) / (len(t_s) - 1) if len(t_s) > 1 else 1.0
 
 
 def _jpeg(frame: np.ndarray) -> bytes:
@@ -177,8 +180,10 @@ def _png(frame: np.ndarray) -> bytes:
 
 
 def _mp4(clip: Clip) -> bytes:
+    """With the frames' own times; the last frame lasts as long as the mean one, so that a server which knows only a file's mean rate finds it."""
+    pairs = zip(clip.frames, clip.t_s.tolist(), strict=True)
     with tempfile.TemporaryDirectory() as folder:
-        return write_mp4(clip, Path(folder) / "clip.mp4").read_bytes()
+        return write_timed(pairs, Path(folder) / "clip.mp4", fps=1 / _spacing_s(clip.t_s)).read_bytes()
 
 
 def _encoded(data: bytes) -> str:
