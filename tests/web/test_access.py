@@ -16,8 +16,9 @@ def access(tmp_path):
     return Access(((tmp_path / "allowed").resolve(),), max_duration_s=5)
 
 
-@pytest.mark.parametrize("given", ["../secret.mp4", "link.mp4", "/etc/passwd", "runs/../../secret.mp4", "nope", "~", "", "a\0b"])
+@pytest.mark.parametrize("given", ["../secret.mp4", "link.mp4", "/etc/passwd", "runs/../../secret.mp4", "nope", "~", "", "a\0b", "loop.mp4", "x" * 5000])
 def test_nothing_outside_the_roots(access, given):
+    (access.roots[0] / "loop.mp4").symlink_to("loop.mp4")
     with pytest.raises(SampleError):
         access.path(given)
 

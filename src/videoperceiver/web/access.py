@@ -39,8 +39,11 @@ class Access:
         asked = Path(named)
         candidates = [asked] if asked.is_absolute() else [root / asked for root in self.roots]
         for candidate in candidates:
-            resolved = candidate.resolve()
-            if any(resolved.is_relative_to(root) for root in self.roots) and resolved.exists():
+            try:
+                resolved = candidate.resolve(strict=True)
+            except (OSError, RuntimeError):  # not there, too long a name, a loop of links
+                continue
+            if any(resolved.is_relative_to(root) for root in self.roots):
                 return resolved
         allowed = ", ".join(map(str, self.roots)) or "none: start the page with --root FOLDER"
         raise SampleError(f"not a file below the folders this page may read ({allowed})", path=given)

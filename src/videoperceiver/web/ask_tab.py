@@ -46,7 +46,7 @@ def ask_tab(perceiver: VideoPerceiver, access: Access) -> None:
                 describe = gr.Button("Describe", elem_id="describe", interactive=answers, min_width=80)
                 stop = gr.Button("Stop", elem_id="stop", visible=False, min_width=80)
             result = gr.HTML(cards.empty(has_model=answers), elem_id="result", css_template="")
-    with gr.Row(visible=False, elem_id="twins") as twins:
+    with gr.Row(elem_id="twins"):  # page.css hides it while it is empty
         with gr.Column(min_width=280):
             full = gr.Video(label="V: what the model saw", interactive=False, elem_id="player-full", buttons=[], height="18rem")
             answer_full = gr.HTML(elem_id="answer-full", css_template="")
@@ -54,7 +54,7 @@ def ask_tab(perceiver: VideoPerceiver, access: Access) -> None:
             degraded = gr.Video(label="V′: the key frames are held", interactive=False, elem_id="player-degraded", buttons=[], height="18rem")
             answer_degraded = gr.HTML(elem_id="answer-degraded", css_template="")
     strip = gr.HTML(elem_id="strip", css_template="")
-    shown = {"result": result, "figure": figure, "twins": twins, "full": full, "answer_full": answer_full, "degraded": degraded}
+    shown = {"result": result, "figure": figure, "full": full, "answer_full": answer_full, "degraded": degraded}
     shown |= {"answer_degraded": answer_degraded, "strip": strip, "stop": stop}
     given, outputs = [player, path, question], list(shown.values())
     options: dict[str, Any] = {"show_progress": "minimal", "show_progress_on": result, "concurrency_id": "model", "concurrency_limit": 1}
@@ -73,7 +73,7 @@ def _safely(handler: Callable[..., Iterator[Updates]], perceiver: VideoPerceiver
 
     A tab that is closed, or Stop, closes the iterator between two items, and with it the handler's: the next in the queue has its turn.
     """
-    nothing = {"figure": "", "twins": gr.update(visible=False), "full": None, "answer_full": "", "degraded": None, "answer_degraded": "", "strip": ""}
+    nothing = {"figure": "", "full": None, "answer_full": "", "degraded": None, "answer_degraded": "", "strip": ""}
 
     def run(uploaded: str | None, path: str, question: str) -> Iterator[list[Any]]:
         first = {**nothing, "result": cards.looking(), "stop": gr.update(visible=True)}
@@ -136,7 +136,7 @@ def _twins(answer: Answer) -> Updates:
     strip = filmstrip(figure.frames, figure.t_s, figure.source_idx, keyframes_idx=figure.keyframes_idx)
     html = page("V and V′", strip + Markup("<p class='words'>{}</p>").format(describe_degradation(figure)))
     answers = {"answer_full": cards.on_twin("Answer on V", answer.text), "answer_degraded": cards.on_twin("Answer on V′", evidence.answer)}
-    return {"twins": gr.update(visible=True), **videos, **answers, "strip": framed(html, height_px=_STRIP_PX, title="V over V′")}
+    return {**videos, **answers, "strip": framed(html, height_px=_STRIP_PX, title="V over V′")}
 
 
 def _evidence_curve(answer: Answer) -> str:
