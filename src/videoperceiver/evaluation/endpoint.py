@@ -15,11 +15,11 @@ from videoperceiver.errors import SampleError
 from videoperceiver.evaluation.engines import Ask, Said
 from videoperceiver.evaluation.protocol import Protocol
 from videoperceiver.scoring.endpoint import ChatEndpoint, Messages, NoAnswerError
+from videoperceiver.scoring.pictures import timed_pictures
 from videoperceiver.stages import EngineConfig
 from videoperceiver.types import Clip
 from videoperceiver.video.write import write_timed
 
-JPEG_QUALITY = 90
 TICKS_A_SECOND = 90_000
 """Unit of the times of a sequence: whole numbers at every usual rate."""
 
@@ -138,11 +138,7 @@ def media_parts(clip: Clip, media: str) -> list[dict[str, Any]]:
         return [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{images}"}}]
     if media == "video":
         return [{"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{_encoded(_mp4(clip))}"}}]
-    parts = []
-    for frame, time in zip(clip.frames, clip.t_s.tolist(), strict=True):
-        parts.append({"type": "text", "text": f"<{time:.1f} seconds>"})
-        parts.append({"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{_encoded(_jpeg(frame))}"}})
-    return parts
+    return timed_pictures(clip.frames, clip.t_s.tolist())
 
 
 def told_times(t_s: np.ndarray) -> dict[str, Any]:
@@ -165,12 +161,6 @@ def told_times(t_s: np.ndarray) -> dict[str, Any]:
 
 def _spacing_s(t_s: np.ndarray) -> float:
     return float(t_s[-1] - t_s[0]) / (len(t_s) - 1) if len(t_s) > 1 else 1.0
-
-
-def _jpeg(frame: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
 
 
 def _png(frame: np.ndarray) -> bytes:

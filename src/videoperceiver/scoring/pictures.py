@@ -31,8 +31,8 @@ def timed_pictures(frames: np.ndarray, t_s: Sequence[float]) -> list[dict[str, A
     return parts
 
 
-def jpeg(frame: np.ndarray, quality: int = QUALITY, **options: Any) -> bytes:
+def jpeg(frame: np.ndarray) -> bytes:
     """A frame (H, W, 3) uint8 as a JPEG file."""
     buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, "JPEG", quality=quality, **options)
+    Image.fromarray(frame).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
