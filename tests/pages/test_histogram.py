@@ -8,7 +8,7 @@ import pytest
 from tests.pages.hostile import HOSTILE
 from videoperceiver.pages.count_table import CountTable, count_table
 from videoperceiver.pages.dataset_card import CardSection, DatasetCard, dataset_markdown, dataset_page
-from videoperceiver.pages.histogram import HEIGHT_PX, TOP_PX, Histogram, histograms
+from videoperceiver.pages.histogram import HEIGHT_PX, TOP_PX, Histogram, histograms, spark
 
 
 def columns_of(html: str) -> list[tuple[float, float, float, str]]:
@@ -41,6 +41,12 @@ def test_shares_are_percentages_and_what_is_empty_is_not_drawn():
     assert histograms([]) == histograms([Histogram("Empty", (0, 1), (0,))]) == ""
 
 
+def test_in_one_line_of_text_what_is_there_shows():
+    assert spark(Histogram("", range(6), (0, 1, 50, 100, 800))) == "·▁▁▁█"
+    assert spark(Histogram("", range(4), (4, 2, 8))) == "▄▂█"
+    assert spark(Histogram("", range(3), (0, 0))) == "··"
+
+
 @pytest.mark.parametrize("bins", [1, 2, 5, 7, 13, 20, 22])
 def test_edges_are_named_without_meeting(bins):
     html = str(histograms([Histogram("Many", range(bins + 1), [1] * bins)]))
@@ -61,9 +67,17 @@ def test_a_table_draws_the_bar_of_its_largest_number_and_escapes():
 
 
 def test_a_card_leaves_out_what_is_empty(check_page):
-    card = DatasetCard("set", "nothing", sections=[CardSection("a", "Text", sentences=[HOSTILE]), CardSection("b", "Pictures alone")])
+    card = DatasetCard(
+        "set",
+        "nothing",
+        sections=[
+            CardSection("a", "Text", sentences=[HOSTILE], histograms=[Histogram("Length", (0, 1, 2), (1, 3), 1.5, unit=" s")]),
+            CardSection("b", "Pictures alone"),
+        ],
+    )
     html = dataset_page(card)
     check_page(html)
     text = dataset_markdown(card)
     assert "## Text\n\n- \\<script\\>" in text
+    assert "| Length | 1.5 s | 0 s | ▃█ | 2 s |" in text
     assert "Pictures alone" not in text

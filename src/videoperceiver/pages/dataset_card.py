@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from videoperceiver.pages.clip import clip_figure
 from videoperceiver.pages.count_table import CountTable, as_text, count_table
 from videoperceiver.pages.figures import ClipFigure
-from videoperceiver.pages.histogram import Histogram, histograms
+from videoperceiver.pages.histogram import Histogram, histograms, said, spark
 from videoperceiver.pages.html import page, render
 from videoperceiver.pages.markdown import grid, plain
 
@@ -20,7 +20,7 @@ class CardSection:
         heading: of the section.
         lead: a sentence under it.
         sentences: findings in words.
-        histograms: drawn side by side; on the page alone.
+        histograms: drawn side by side; a line each in Markdown.
         tables: of counts.
         clips: as timeline and filmstrip; on the page alone.
         code: to be typed.
@@ -72,7 +72,7 @@ def dataset_markdown(card: DatasetCard) -> str:
     """The same without pictures; every text as it is, whatever markup it holds."""
     parts = [f"# {plain(card.name)}", f"{plain(card.title)}.", *(plain(text) for text in card.sentences)]
     for section in card.sections:
-        if section.sentences or section.tables or section.code:  # else it is pictures alone
+        if section.sentences or section.tables or section.histograms or section.code:  # else it is pictures alone
             parts += [f"## {plain(section.heading)}", *([plain(section.lead)] if section.lead else []), *_said(section)]
     return "\n\n".join(parts) + "\n"
 
@@ -80,6 +80,9 @@ def dataset_markdown(card: DatasetCard) -> str:
 def _said(section: CardSection) -> list[str]:
     parts = ["\n".join(f"- {plain(text)}" for text in section.sentences)] if section.sentences else []
     parts += [f"```python\n{section.code}\n```"] if section.code else []
+    if section.histograms:
+        rows = [(item.title, said(item, item.middle), said(item, item.edges[0]), spark(item), said(item, item.edges[-1])) for item in section.histograms]
+        parts.append(grid(("quantity", "median", "from", "clips", "to"), rows))
     for table in section.tables:
         caption = f"**{plain(table.caption)}** {plain(table.note)}".rstrip()
         parts.append(f"{caption}\n\n{grid(table.heads, [[as_text(cell) for cell in row] for row in table.rows])}")

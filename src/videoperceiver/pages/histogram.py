@@ -12,6 +12,7 @@ from videoperceiver.pages.scales import Axis, ticks
 HEIGHT_PX, TOP_PX = 96, 8
 LABELS = 6
 """Edges that are named, at most."""
+BLOCKS = "·▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ def histograms(items: Sequence[Histogram]) -> Markup:
     return render("histograms", panels=drawn) if drawn else Markup("")
 
 
+def spark(item: Histogram) -> str:
+    """A histogram in one line of text, a character a bin; a bin that holds anything shows."""
+    highest = max(item.counts) or 1
+    return "".join(BLOCKS[-(-count * (len(BLOCKS) - 1) // highest)] for count in item.counts)
+
+
+def said(item: Histogram, value: float | None) -> str:
+    """A number as this quantity is written, with its unit."""
+    return f"{_form(item, value)}{item.unit}" if value is not None else words.MISSING
+
+
 def _panel(item: Histogram) -> dict[str, object]:
     highest, base = max(item.counts), TOP_PX + HEIGHT_PX
     up = Axis(0, highest, base, TOP_PX)
@@ -50,7 +62,7 @@ def _panel(item: Histogram) -> dict[str, object]:
     columns = [_column(item, i, width, up) for i in range(len(item.counts)) if item.counts[i]]
     return {
         "title": item.title,
-        "middle": f"{_form(item, item.middle)}{item.unit}" if item.middle is not None else "",
+        "middle": said(item, item.middle) if item.middle is not None else "",
         "height": base + 20,
         "base": base,
         "levels": [(words.number(tick), round(up.place(tick), 1)) for tick in ticks(0, highest, 3) if tick == int(tick)],
