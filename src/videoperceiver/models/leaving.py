@@ -119,6 +119,7 @@ class Leaving:
         """The tapped tokens' own (1, K, heads, d). Query heads that share a key head stand below each other, so that no key is copied."""
         shared = query.shape[1] // key.shape[1]
         below = query.unflatten(1, (-1, shared)).flatten(2, 3)  # (1, kv_heads, shared * K, d)
+        below, key = below.to(value.dtype), key.to(value.dtype)  # rotary leaves both in float32, which autocast undoes on devices that exist
         out = F.scaled_dot_product_attention(below, key, value, attn_mask=self.visible.repeat(shared, 1), dropout_p=dropout, scale=scaling)
         return out.unflatten(2, (shared, -1)).flatten(1, 2).transpose(1, 2)
 
