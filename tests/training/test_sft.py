@@ -200,3 +200,8 @@ def test_metrics_are_json_lines(tiny_model, rendered, tmp_path):
     run = sft.run(config_of(tiny_model, rendered, tmp_path / "run", "steps=1"))
     [row] = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert {"sft/loss", "sft/ce", "sft/vv", "sft/tv", "sft/vt", "sft/t2v_r1", "sft/text_prefers_v", "sft/grad_norm", "sft/lr", "sft/wait_s"} <= row.keys()
+    shares = {name: row[f"sft/{name}_share"] for name in ("wait", "vision", "llm", "contrastive")}
+    assert min(shares.values()) > 0
+    assert sum(shares.values()) == pytest.approx(1)
+    assert row["sft/clips_per_s"] == pytest.approx(row["sft/clips"] / row["sft/step_s"])
+    assert row["sft/video_tokens_per_s"] == pytest.approx(row["sft/video_tokens"] / row["sft/step_s"])

@@ -92,7 +92,7 @@ class Trainer:
                 metrics |= figures
                 self.run.log(step, **metrics)
                 track(step, metrics)
-                advance(f"loss {metrics['loss']:.3f} {metrics['clips_per_s']:.3g} clips/s" + _waiting(metrics["wait_share"]))
+                advance(_told(metrics))
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or (figures and config.held_out.best_by):
                     self.save(step + 1, figures)
 
@@ -155,9 +155,10 @@ class Trainer:
         return grown
 
 
-def _waiting(share: float) -> str:
-    """For the progress line, where it is worth a word: raise runtime.num_workers then."""
-    return f" {share:.0%} waiting" if share > 0.1 else ""
+def _told(metrics: dict[str, float]) -> str:
+    """For the progress line, the most wanted first: a narrow terminal cuts it. Above a tenth of waiting, raise runtime.num_workers."""
+    shares = " ".join(f"{name} {metrics[f'{name}_share']:.0%}" for name in ("wait", "vision", "llm", "contrastive"))
+    return f"loss {metrics['loss']:.3f} {metrics['clips_per_s']:.3g} clips/s {metrics['video_tokens_per_s']:,.0f} video tokens/s {shares}"
 
 
 def check_blocks(config: SftConfig, backbone: Backbone) -> None:
