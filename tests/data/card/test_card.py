@@ -152,6 +152,17 @@ def test_a_card_written_again_forgets_the_splits_that_are_gone(tmp_path):
     assert "test.parquet" not in (folder / "README.md").read_text()
 
 
+def test_a_readme_of_ones_own_is_not_replaced(tmp_path):
+    manifest.write([replace(with_event("a", 1), degradation=None)], tmp_path / "manifest.parquet")
+    card_of(tmp_path)
+    card_of(tmp_path)  # its own it replaces
+    written = (tmp_path / "README.md").read_text()
+    (tmp_path / "README.md").write_text(written[: written.rindex("<!--")] + "My words.\n")
+    with pytest.raises(RunError, match=r"README\.md: this file was not written by a card, or is kept"):
+        card_of(tmp_path)
+    assert (tmp_path / "README.md").read_text().endswith("My words.\n")
+
+
 def test_what_cannot_be_shown_or_read_is_told(tmp_path):
     folder = data_folder(tmp_path / "set")
     (folder / "media" / "flash.mp4").write_bytes(b"no video")

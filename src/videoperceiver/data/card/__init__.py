@@ -6,7 +6,7 @@ from videoperceiver.data.card.blindness import sceneries
 from videoperceiver.data.card.compose import Papers, compose
 from videoperceiver.data.card.examples import example_figures
 from videoperceiver.data.card.facts import Facts
-from videoperceiver.data.card.readme import readme
+from videoperceiver.data.card.readme import check_replaceable, readme
 from videoperceiver.data.card.split_files import split_files
 from videoperceiver.data.manifest import Manifest
 from videoperceiver.data.validate.balance import balance
@@ -33,10 +33,11 @@ def write_card(manifest_path: Path, run_folder: Path, *, num_scenery: int = 0) -
 
     Raises:
         ManifestError: the manifest cannot be read or has no row.
-        RunError: another file is damaged, or the folder cannot be written.
+        RunError: another file is damaged, a README.md that is somebody's own lies there, or the folder cannot be written.
     """
     manifest = Manifest(manifest_path)
     folder, facts = manifest.root, Facts()
+    check_replaceable(folder / README)
     try:
         even = balance(facts.counted(split_files(manifest, folder)))  # one pass for all three
     except OSError as error:

@@ -4,6 +4,7 @@ The keys are those of https://github.com/huggingface/hub-docs/blob/main/datasetc
 https://huggingface.co/docs/hub/datasets-manual-configuration.
 """
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from videoperceiver.data.card.compose import Papers
 from videoperceiver.data.card.facts import Facts
 from videoperceiver.data.card.split_files import FOLDER
+from videoperceiver.errors import RunError
 from videoperceiver.pages.dataset_card import DatasetCard, dataset_markdown
 
 LICENCES = {"CC BY 4.0": "cc-by-4.0"}
@@ -18,10 +20,19 @@ LICENCES = {"CC BY 4.0": "cc-by-4.0"}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"))
 
 
+MARK = "<!-- Written by `videoperceiver data card`, which replaces this file; without this line it will not. -->"
+
+
 def readme(card: DatasetCard, facts: Facts, papers: Papers) -> str:
     """Front matter and Markdown."""
     front = yaml.safe_dump(front_matter(card, facts, papers), sort_keys=False, allow_unicode=True, width=10_000)
-    return f"---\n{front}---\n\n{dataset_markdown(card)}"
+    return f"---\n{front}---\n\n{dataset_markdown(card)}\n{MARK}\n"
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises RunError where a README.md is somebody's own."""
+    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        raise RunError(f"{path}: this file was not written by a card, or is kept (its last line is gone); move it away, then write the card again")
 
 
 def front_matter(card: DatasetCard, facts: Facts, papers: Papers) -> dict[str, Any]:
