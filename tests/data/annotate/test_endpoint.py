@@ -14,6 +14,7 @@ from tests.data.annotate.conftest import GOOD, KEY, TIMES, clip, said, sample, t
 from tests.scoring.test_endpoint import drip, flood, hang, truncated
 
 from videoperceiver import answers
+from videoperceiver.config import load
 from videoperceiver.data.annotate import load_annotator, spend
 from videoperceiver.errors import ConfigError, EndpointError, SampleError
 from videoperceiver.stages import AnnotateConfig, AnnotateServerConfig
@@ -359,6 +360,40 @@ def test_counts_of_sessions_are_added_and_costs_are_not_added_twice(server, tmp_
     both = spend(second, earlier=spend(first))
     assert (both["samples"], both["questions"], both["dropped_questions"]) == (3, 6, {"no question": 2})
     assert (both["requests"], both["prompt_tokens"], both["answer_tokens"], both["cost"]) == (3, 2_700, 300, 0.057)
+
+
+@pytest.mark.parametrize("limit", [{"requests_per_minute": 600.0}, {"tokens_per_minute": 600_000.0}])
+def test_rates_are_kept(server, tmp_path, limit):
+    server.replies = [said()]  # 1,000 tokens each
+    began = time.monotonic()
+    annotate(server, tmp_path, [sample(i) for i in range(5)], limits={"num_parallel": 4, **limit})
+    assert 0.4 <= time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("families=[wenn]", r"'wenn' \(did you mean 'when'\?\)"),
+        ("questions=-1", "expected at least 0"),
+        ("num_options=1", "expected at least 2"),
+        ("num_frames=0", "expected at least 1"),
+        ("frame_px=8", "expected at least 32"),
+        ("choice_share=1.5", "from 0 to 1"),
+        ("method=transformers", "needs annotate.model"),
+        ("server.num_parallel=0", "expected at least 1"),
+        ("server.timeout_s=0", "seconds above 0"),
+        ("server.cost_budget=1", "without a price"),
+        ("server.tokens_per_minute=-1", "or more"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(override, reason):
+    with pytest.raises(ConfigError, match=reason):
+        load(AnnotateConfig, None, [override])
+
+
+def test_an_annotator_with_nothing_to_write():
+    with pytest.raises(ConfigError, match="so nothing would be written"):
+        AnnotateConfig(method="templated", captions=False, questions=0)
 
 
 def test_answers_are_kept_by_prompt_and_frames(server, tmp_path):
