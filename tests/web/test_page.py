@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,9 @@ def folder(tmp_path_factory, rendered) -> Path:
     rows = [(other, "sample", "too_short", "is shorter than a second", "clip"), (first, "question", "no_answer", "has no answer in the clip", "<b>when ?</b>")]
     lines = (json.dumps(dict(zip(("sample_id", "part", "rule", "reason", "text"), row, strict=True)) | {"part_id": "q"}) + "\n" for row in rows)
     (root / "set" / "dropped.jsonl").write_text("".join(lines))
+    sample = manifest.read(rendered)[0]
+    asked = (replace(sample.questions[0], text=HOSTILE), *sample.questions[1:])
+    manifest.write([replace(sample, caption=HOSTILE * 30_000, questions=asked, tags={"note": HOSTILE * 1000})], root / "set" / "hostile.parquet")
     return root
 
 
@@ -237,6 +241,48 @@ def test_a_sample_is_reviewed(visit, folder):
     assert first.tags[reviews.REASON] == "the flash is too faint"
     page.click("#reject")
     page.wait_for_selector("#sample-words >> text=needs a reason")
+
+
+def test_hostile_rows_stay_words(visit, folder):
+    """A caption of megabytes, markup in caption, question and tags."""
+    page = visit()
+    page.get_by_role("tab", name="Manifests").click()
+    page.click("#manifest input")
+    page.locator("[role=option]", has_text="hostile.parquet").click()
+    page.wait_for_selector("#sample-words >> text=not reviewed")
+    page.wait_for_selector("#sample-strip iframe")
+    assert page.locator("#sample-words img, #sample-words script").count() == 0
+    assert page.frame_locator("#sample-strip iframe").locator("script, img[onerror]").count() == 0
+    assert "onerror" in page.inner_text("#sample-words")
+    assert len(page.inner_text("#sample-words")) < 10_000
+    assert page.title() == "VideoPerceiver"
+
+
+def test_a_full_disk_costs_the_films_and_not_the_answer(tmp_path, speaker, clip_file, monkeypatch):
+    """On a file system of 64 KB, as root can mount one."""
+    import subprocess
+    import tempfile
+
+    from videoperceiver.inference.perceiver import VideoPerceiver
+    from videoperceiver.web.ask_tab import _asked
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount a file system")
+    try:
+        (disk / "filler").write_bytes(bytes(60_000))
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        perceiver = VideoPerceiver.load(speaker, relevance="motion", keywords=lambda texts: [("flash",) for _ in texts], max_frames=16, max_new_tokens=4)
+        noisy = np.random.default_rng(0).integers(0, 255, (16, 64, 64, 3), np.uint8)
+        noisy[8:10] = 250
+        *_, last = _asked(perceiver, clip_file(noisy, 4), "what colour is the flash ?")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert list(last) == ["result"]
+    assert "V and V′ cannot be shown" in last["result"]
+    assert "the disk is full" in last["result"]
+    assert 'class="said"' in last["result"]
 
 
 def test_three_users_at_once_and_a_closed_tab(visit, clip_file):
