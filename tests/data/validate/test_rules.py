@@ -227,12 +227,14 @@ CASES = {
             ask("When does it happen?", "2.5 s", "time"),
             ask("How many times does this event occur in the video?", "2", "number"),
             ask("Does something happen before that?"),
+            ask('When does "this event" happen after 2 s?', "3 s", "time"),
             ask("At what moment does the action take place?", "3 s", "time"),
         ],
         [
             ask("When does it bounce?", "2.5 s", "time"),
             ask("How many times does the ball move?", "2", "number"),
             ask("Does the man wave before that?"),
+            ask('When does this begin: "5 shown"?', "2.5 s", "time"),
             choice("What happens first?", "A", "the man waves", "the ball bounces"),
             ask("What happens in the video?", "a man waves", "open"),
             ask("Is it red?"),
@@ -309,6 +311,15 @@ def test_events_at_the_clips_edges_stay():
     edges = [Span(0.0, 8.4, "all of it"), Span(8.0, 8.0, "a moment")]
     assert rules_of(sample(spans=edges)) == []
     assert rules_of(sample(spans=[Span(70.0, 80.0)]), duration_s=math.inf) == []
+
+
+def test_in_chinese_the_rules_that_know_english_words_stand_aside():
+    chinese = ValidateConfig(language="zh")
+    items = [ask("球弹跳了吗？", "是的"), ask("球什么时候弹起来", "2.5秒", "time", name="b"), ask("发生什么", "球弹跳", "open", name="c")]
+    assert rules_of(sample("一个男人挥手", items), chinese) == []
+    assert rules_of(sample("a man waves at the ball"), chinese) == ["wrong_language"]
+    assert rules_of(sample(questions=[ask("球什么时候弹起来？", "12秒", "time")]), chinese) == ["time_outside_clip"]
+    assert rules_of(sample("el hombre que está en la calle saluda con la mano"), ValidateConfig(language="any")) == []
 
 
 def test_every_rule_has_its_cases():

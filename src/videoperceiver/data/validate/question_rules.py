@@ -54,11 +54,12 @@ def not_visible(subject: Subject) -> str:
 
 
 def too_few_options(subject: Subject) -> str:
-    """A choice between fewer than two options, or more than there are letters."""
+    """A choice between fewer than two options, or more than there are letters; options that stand in the text alone are not counted."""
     question = subject.question
     assert question is not None
     num_options = len(question.options)
-    return f"{num_options} options; expected 2 to 26" if question.kind == "choice" and not 2 <= num_options <= 26 else ""
+    is_listed = num_options == 0 and subject.stem != question.text
+    return f"{num_options} options; expected 2 to 26" if question.kind == "choice" and not is_listed and not 2 <= num_options <= 26 else ""
 
 
 def duplicate_options(subject: Subject) -> str:

@@ -13,6 +13,7 @@ _SAID = re.compile(
 )
 _CLOCK_SHOWN = re.compile(r"\b(?:clock|watch|score|scoreboard|timer|display|sign|phone|screen)\b", re.IGNORECASE)
 _SCALE = {"m": 60.0, "s": 1.0}
+_QUOTED = re.compile(r'["“]([^"”\n]{1,200})["”]')
 _JOINED = frozenset(":.-_")
 _TEMPORAL = re.compile(
     r"\b(?:when|at (?:what|which) (?:time|timestamp|second|moment|point)|how (?:many times|often|long)|in (?:what|which) order|before|after|first|last)\b",
@@ -61,7 +62,8 @@ def vague_time(subject: Subject) -> str:
     if subject.config.language != "en" or question.kind == "open" or not (question.kind == "time" or _TEMPORAL.search(subject.stem)):
         return ""
     named = subject.stem if question.kind != "order" and not question.options else f"{subject.stem} {' '.join(question.options)} {question.answer}"
-    return "" if any(token not in _VAGUE and not token.isdigit() for token in tokens(named)) else "does not name the event that it asks about"
+    is_named = any(token not in _VAGUE and not token.isdigit() for token in tokens(named)) or any(token not in _VAGUE for token in _quoted(named))
+    return "" if is_named else "does not name the event that it asks about"
 
 
 def contradicts_span(subject: Subject) -> str:
@@ -95,6 +97,11 @@ def span_outside_clip(subject: Subject) -> str:
     assert span is not None
     inside = -slack <= span.start_s and span.end_s <= subject.duration_s + slack
     return "" if inside else f"from {span.start_s:g} to {span.end_s:g} s in a clip of {subject.duration_s:g} s"
+
+
+def _quoted(text: str) -> list[str]:
+    """The words of what stands in quotation marks, numbers included: "5 shown" names an event, "after 5 s" does not."""
+    return [token for piece in _QUOTED.findall(text) for token in tokens(piece)]
 
 
 def _seconds(found: re.Match[str]) -> float:
