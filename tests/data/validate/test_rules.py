@@ -165,7 +165,10 @@ CASES = {
             ask("Look at the ball. Count the bounces.", "2", "number"),
         ],
     ),
-    "too_few_options": ([choice("What does he do?", "A", "waves"), ask("What does he do?", "A", "choice")], [choice("What does he do?", "A", "waves", "runs")]),
+    "too_few_options": (
+        [choice("What does he do?", "A", "waves"), ask("What does he do?", "A", "choice")],
+        [choice("What does he do?", "A", "waves", "runs"), ask("What does he do?\nA. waves\nB. runs", "A", "choice")],
+    ),
     "duplicate_options": (
         [choice("What does he do?", "A", "waves", "runs", "Waves."), ask("What colour?", "red", "word", ("red", "blue", "Red"))],
         [choice("What does he do?", "A", "waves", "waves twice"), ask("What colour?", "red", "word", COLOURS)],
