@@ -23,7 +23,10 @@ Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help
 
 @data.command("build")
 def data_build(recipe: Recipe, overrides: Overrides = None) -> None:
-    """Stage 0: videos -> keywords -> key frames -> V' -> manifest."""
+    """Stage 0: videos -> captions and questions -> rules -> keywords -> key frames -> V' -> manifest and card.
+
+    After Ctrl-C, a kill or a full disk the same command continues from the last clip. executor=ray spreads it over a Ray cluster.
+    """
     from videoperceiver.config import load
     from videoperceiver.stages import DataConfig
 

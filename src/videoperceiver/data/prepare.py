@@ -200,7 +200,8 @@ class Preparation:
         with self._timed("describe"):
             return Described(clip.t_s, self._scorer.describe(clip.frames))
 
-    def _located(self, described: Described, keywords: Sequence[str], spans: Sequence[Span], seed: int) -> tuple[Scored, Located]:
+    def _located(self, described: Described, keywords: Sequence[str], spans: Sequence[Span], seed: int, *, checked: bool = True) -> tuple[Scored, Located]:
+        """Scores, key frames and V', which is scored anew where it is to be checked."""
         config = self.config
         with self._timed("score"):
             scored = self._scorer.score(described.records, described.t_s, keywords)
@@ -208,7 +209,7 @@ class Preparation:
                 scored.scores,
                 scored.t_s,
                 spans=spans,
-                rescore=scored.degraded,
+                rescore=scored.degraded if checked else None,
                 operator=config.operator,
                 seed=seed,
                 prominence=config.prominence,
@@ -223,22 +224,28 @@ class Preparation:
         return t_s, (before, after)
 
     def _made_rare(self, clip: Opened, base: Described, keywords: Sequence[str]) -> tuple[Described, tuple[float, float]]:
-        """The clip at the times that make its events rare: the runs found at the base rate. What was described there is not decoded again."""
-        _, found = self._located(base, keywords, (), clip.sample.seed)
+        """The clip at the times that make its events rare, which are the runs found at the base rate; as it is where they are rare already.
+
+        What was described at the base rate is not decoded again.
+        """
+        found = self._located(base, keywords, (), clip.sample.seed, checked=False)[1]
+        share = sum(map(len, found.runs)) / len(base.t_s)
+        if share <= self.config.target_share:
+            return base, (share, share)
         events = [Span(float(base.t_s[run.start]), float(base.t_s[run.stop - 1])) for run in found.runs]
-        t_s, share = self._rare(clip.grid_s, events)
+        t_s, shares = self._rare(clip.grid_s, events)
         if len(t_s) > self.config.max_frames:
             reason = f"{len(t_s)} frames asked for; expected at most max_frames={self.config.max_frames}. Ask for fewer, or raise it"
             raise BudgetError(reason, path=clip.task.media.path)
         place = np.minimum(np.searchsorted(base.t_s, t_s - TOLERANCE_S / 2), len(base.t_s) - 1)  # (T,) where each would be
         is_known = np.abs(base.t_s[place] - t_s) <= TOLERANCE_S / 2
         if is_known.all():
-            return Described(base.t_s[place], base.records[place]), share
+            return Described(base.t_s[place], base.records[place]), shares
         [more] = self._read(clip.task, [{"t_s": t_s[~is_known].tolist()}])
         fresh = self._described(more)
         times_s = np.concatenate([base.t_s[place[is_known]], fresh.t_s])
         order = np.argsort(times_s, kind="stable")
-        return Described(times_s[order], np.concatenate([base.records[place[is_known]], fresh.records])[order]), share
+        return Described(times_s[order], np.concatenate([base.records[place[is_known]], fresh.records])[order]), shares
 
     def _fingerprint(self, clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
         with self._timed("fingerprint"):

