@@ -55,6 +55,13 @@ def test_a_frequent_answer_leaks_by_majority():
     assert len(found.questions) == 20
 
 
+@pytest.mark.parametrize(("num", "leaks"), [(9, False), (10, True)])
+def test_a_few_videos_do_not_leak_whatever_is_right(num, leaks):
+    found = blind_probe(clip(i, word("red")) for i in range(num))
+    assert row(found, "majority", ALL).accuracy.num == num
+    assert bool(found.leaking) is leaks
+
+
 def test_words_of_the_question_that_tell_the_answer_leak():
     found = blind_probe(clip(i, word(COLOURS[k], f"what colour is the {('apple', 'leaf', 'sky', 'snow')[k]} ?")) for i, k in enumerate(drawn(200)))
     assert row(found, "words", "colour · word").accuracy.value == 1.0
@@ -149,3 +156,12 @@ def test_an_interval_over_videos_by_hand():
     assert doubled.high - doubled.low == pytest.approx(2 * half)  # copies of a question tell nothing new
     assert math.isnan(clustered_share([1.0, 0.0], [1, 1]).low)
     assert clustered_share([], []).num == 0
+    all_right = clustered_share([1.0] * 10, list(range(10)))  # Wilson: 10 / (10 + 2.5758^2)
+    assert (all_right.low, all_right.high) == (pytest.approx(10 / (10 + 2.575829**2)), pytest.approx(1.0))
+
+
+def test_a_handful_of_videos_never_leaks():
+    few = [clip(i, word("red")) for i in range(9)]
+    assert row(blind_probe(few), "majority", "colour · word").accuracy.value == 1.0
+    assert blind_probe(few).leaking == []
+    assert blind_probe([*few, clip(9, word("red"))]).leaking != []

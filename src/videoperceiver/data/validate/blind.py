@@ -35,6 +35,8 @@ _GRID = 4
 _SHOWN = 20
 _ANY = ValidateConfig()
 ALL = "all"
+LEAST_VIDEOS = 10
+"""Of fewer, all may be right by luck, and an interval without spread says nothing."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Guessed:
         guesser: its name.
         accuracy: with its interval over videos.
         chance: mean accuracy of guessing at random on the same questions.
-        leaks: whether the interval of accuracy less chance lies above 0.
+        leaks: whether the interval of accuracy less chance lies above 0, over at least `LEAST_VIDEOS` videos.
     """
 
     family: str
@@ -196,7 +198,7 @@ def _rows(items: Sequence[Item], results: Mapping[str, np.ndarray]) -> list[Gues
             if accuracy.num:
                 tried = own[~np.isnan(scores[own])]
                 excess = clustered_share(scores[tried] - chances[tried], videos[tried])
-                rows.append(Guessed(family, guesser, accuracy, float(chances[tried].mean()), excess.low > 0))
+                rows.append(Guessed(family, guesser, accuracy, float(chances[tried].mean()), excess.low > 0 and excess.num_videos >= LEAST_VIDEOS))
     gain = {family: max((row.accuracy.value - row.chance for row in rows if row.family == family and row.leaks), default=0.0) for family in cuts}
     return sorted(rows, key=lambda row: (row.family != ALL, -gain[row.family], row.family))
 
