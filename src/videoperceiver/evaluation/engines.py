@@ -119,7 +119,11 @@ class TreeEngine:
         builder = TreeBuilder(self.backbone, ask.clip, sample_id=ask.sample_id, max_tokens=budget)
         if protocol.text_first:
             if builder.video_tokens > self._max_tokens:
-                raise BudgetError(f"its video makes {builder.video_tokens} tokens, expected at most {self._max_tokens}", sample_id=ask.sample_id)
+                raise BudgetError(
+                    f"its video makes {builder.video_tokens} tokens, expected at most model.max_tokens={self._max_tokens}; "
+                    "set benchmark.max_pixels for smaller frames, or raise it as far as the model was trained",
+                    sample_id=ask.sample_id,
+                )
             leaves = [builder.question_first(text) for text in ask.questions]
         else:
             video = builder.video()
