@@ -63,10 +63,10 @@ def test_or_marked_with_the_video_and_how_near_it_is(index):
 
 
 def test_how_near_is_for_the_recipe_to_say(index):
-    strict = config(decontaminate="drop", benchmark_index=(str(index),), benchmark_bits=0, benchmark_share=1.0, duplicates="off")
+    strict = config(decontaminate="drop", benchmark_index=(str(index),), benchmark_bits=0, benchmark_share=1.0, duplicates="keep")
     assert compare(OUTCOMES, strict).dropped == {}
     assert compare(OUTCOMES, config(duplicate_bits=0)).dropped == {}
-    assert compare(OUTCOMES, config(duplicates="off")).dropped == {}
+    assert compare(OUTCOMES, config(duplicates="keep")).dropped == {}
     with pytest.raises(ManifestError, match="no such index"):
         compare(OUTCOMES, config(decontaminate="mark", benchmark_index=("gone.npz",)))
 
