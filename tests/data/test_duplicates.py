@@ -105,6 +105,12 @@ def test_the_first_one_wins_whatever_was_added_between(first):
     assert seen.check(clip("z"), *first) == Likeness("a", 0.0, True)
 
 
+def test_a_hash_of_another_make_is_taken_as_it_is():
+    seen = Duplicates()
+    rows = [Sample(name, f"{name}.mp4", digest, "train", "drawn", ()) for name, digest in (("a", "md5:zz"), ("b", "md5:zy"), ("c", "md5:zz"))]
+    assert [seen.check(row).like for row in rows] == ["", "", "a"]
+
+
 def test_hashes_come_with_motion(first):
     with pytest.raises(ValueError, match="both or neither"):
         Duplicates().check(clip("a"), first[0])

@@ -71,7 +71,7 @@ class Duplicates:
         """
         if (hashes is None) != (motion is None):
             raise ValueError("got one of hashes and motion; expected both or neither")
-        said, content, media = _statements(sample), int(sample.sha256[:16] or "0", 16), _digest(sample.video)
+        said, content, media = _statements(sample), _digest(sample.sha256) if sample.sha256 else 0, _digest(sample.video)
         same = self._by_content.get(content, []) if content else []
         like, bits = (same[0], 0.0) if same else (-1, 0.0)
         is_duplicate = any(self._media[i] != media or _adds_nothing(said, self._said[i]) for i in same)
