@@ -4,7 +4,6 @@
 from files. So the rows are written once more, split by split, with `tags` as a list of {key, value}; pixels are in neither.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,7 +35,7 @@ def split_files(samples: Iterable[Sample], folder: Path) -> Iterator[Sample]:
     target = folder / FOLDER
     target.mkdir(parents=True, exist_ok=True)
     waiting: dict[str, list[Sample]] = {}
-    parts = {split: target / f".{split}.parquet.{os.getpid()}.part" for split in SPLITS}
+    parts = {split: target / f".{split}.parquet.part" for split in SPLITS}
     try:
         with ExitStack() as stack:
             writers: dict[str, pq.ParquetWriter] = {}
