@@ -154,7 +154,7 @@ def split(made: list[dict]) -> dict[str, float]:
 
 def measure(folder: Path, quick: bool) -> dict:
     """All figures."""
-    num, turns, warm = (72, 1, 16) if quick else (240, 5, 16)
+    num, turns, warm = (72, 1, 16) if quick else (120, 5, 16)
     rows, rates = tasks(folder, num), {"one process": [], "pool": [], "ray": []}
     ways = {"one process": ("local", 1), "pool": ("local", 2), **({"ray": ("ray", 2)} if find_spec("ray") else {})}
     outcomes: dict[str, list[dict]] = {}

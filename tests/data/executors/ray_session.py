@@ -32,9 +32,7 @@ def main(folder: Path, source: str) -> None:
     except VideoPerceiverError as error:
         found["error"] = [type(error).__name__, str(error)]
     build.make_worker = workers.make_dying
-    run = build.run(
-        load(DataConfig, None, [f"source={source}", f"output={folder / 'ray'}", "relevance=motion", "max_reject_rate=0.2", "executor=ray", "runtime.chunk=2"])
-    )
+    run = build.run(config_of(Path(source), folder / "ray", "executor=ray", "runtime.chunk=2"))
     found["finished"] = run.finished
     ray.shutdown()
     sys.stdout.write(json.dumps(found) + "\n")
