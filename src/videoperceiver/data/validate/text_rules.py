@@ -27,8 +27,12 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _INJECTION = re.compile(
-    r"\b(?:ignore|disregard|forget|override|bypass)\b[^.\n]{0,40}?\b(?:instructions?|prompts?|rules|messages?|above|everything before|guidelines)\b"
-    r"|\bsystem prompt\b|\byou are now\b|\b(?:respond|reply|answer) only with\b|^\s*(?:system|assistant|user)\s*:|\bnew instructions?\s*:",
+    r"\b(?:ignore|disregard|forget|override|bypass)\b[^.\n]{0,30}?(?:"
+    r"\b(?:above|previous|prior|earlier|preceding|system)\b[^.\n]{0,30}?\b(?:instructions?|prompts?|rules|messages?|guidelines|text|context)\b"
+    r"|\b(?:all|any|your|these|those)\b[^.\n]{0,30}?\b(?:instructions|prompts|guidelines)\b"
+    r"|\babove\b(?! (?:the|an?|his|her|their|him|it|them|that|this)\b))"
+    r"|\bsystem prompt\b|\byou are now (?:an? |the |in )?(?:AI|assistant|language model|chatbot|developer mode|system|DAN)\b|\bnew instructions?\s*:"
+    r"|\b(?:respond|reply|answer) only with (?:the )?(?:option |letter )?(?:[\"“'‘]|(?-i:[A-Z])(?!\w))|^\s*(?:system|assistant|user)\s*:",
     re.IGNORECASE | re.MULTILINE,
 )
 _PLACEHOLDER = re.compile(
