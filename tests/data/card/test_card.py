@@ -14,7 +14,8 @@ from tests.pages.hostile import HOSTILE
 
 from videoperceiver.data import manifest
 from videoperceiver.data.card import card_of, write_card
-from videoperceiver.data.card.facts import Facts, public, reasons
+from videoperceiver.data.card.facts import Facts
+from videoperceiver.data.card.papers import public, reasons
 from videoperceiver.errors import ManifestError, RunError
 
 
@@ -110,19 +111,24 @@ def test_the_readme_says_the_same_without_markup_of_others(readme):
     assert "A few clips" not in text  # pictures are on the page alone
 
 
+OTHER = {"license": "other", "license_name": "terms-of-its-sources", "license_link": "README.md"}
+
+
 @pytest.mark.parametrize(
-    ("terms", "licence"),
+    ("terms", "sources", "licence"),
     [
-        (["HMDB51: CC BY 4.0 (Kuehne)"], {"license": "cc-by-4.0"}),
-        ([""], {"license": "unknown"}),
-        ([], {"license": "unknown"}),
-        (["CelebV-HQ: non-commercial research only"], {"license": "other", "license_name": "terms-of-its-sources", "license_link": "README.md"}),
-        (["HMDB51: CC BY 4.0", ""], {"license": "other", "license_name": "terms-of-its-sources", "license_link": "README.md"}),
+        ("HMDB51: CC BY 4.0 (Kuehne)", ["a", "b"], {"license": "cc-by-4.0"}),
+        ("", ["a"], {"license": "unknown"}),
+        ("CelebV-HQ: non-commercial research only", ["a"], OTHER),
+        ("", ["hmdb51", "hmdb51"], {"license": "cc-by-4.0"}),  # rows of a manifest whose source we know by name
+        ("", ["hmdb51", "celebv_hq"], OTHER),
+        ("", ["hmdb51", "a"], OTHER),
     ],
 )
-def test_one_licence_only_where_all_sources_have_it(tmp_path, terms, licence):
-    (tmp_path / "source.json").write_text(json.dumps({"sources": [{"terms": text} for text in terms]}))
-    manifest.write([replace(with_event("a", 1), degradation=None)], tmp_path / "manifest.parquet")
+def test_one_licence_only_where_all_sources_have_it(tmp_path, terms, sources, licence):
+    (tmp_path / "source.json").write_text(json.dumps({"terms": terms}))
+    rows = [replace(with_event(str(i), 1, source=source), degradation=None) for i, source in enumerate(sources)]
+    manifest.write(rows, tmp_path / "manifest.parquet")
     card_of(tmp_path)
     front = yaml.safe_load((tmp_path / "README.md").read_text().split("---\n")[1])
     assert {name: value for name, value in front.items() if name.startswith("license")} == licence

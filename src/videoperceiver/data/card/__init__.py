@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from videoperceiver.data.card.blindness import sceneries
-from videoperceiver.data.card.compose import Papers, compose
+from videoperceiver.data.card.compose import compose
 from videoperceiver.data.card.examples import example_figures
 from videoperceiver.data.card.facts import Facts
+from videoperceiver.data.card.papers import Papers
 from videoperceiver.data.card.readme import check_replaceable, readme
 from videoperceiver.data.card.split_files import split_files
 from videoperceiver.data.manifest import Manifest

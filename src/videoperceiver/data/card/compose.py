@@ -1,92 +1,26 @@
 """From what was counted to what the card says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from videoperceiver.data.card.blindness import blind_tables, blind_words
 from videoperceiver.data.card.evenness import balance_tables
-from videoperceiver.data.card.facts import RARE, Facts, Reason, lines, public, reasons, record
+from videoperceiver.data.card.facts import RARE, Facts
+from videoperceiver.data.card.papers import Papers, public
 from videoperceiver.data.card.spread import Spread
 from videoperceiver.data.validate.balance import Balance
 from videoperceiver.data.validate.blind import Blind
-from videoperceiver.errors import RunError
 from videoperceiver.pages import ClipFigure, words
 from videoperceiver.pages.count_table import CountTable
 from videoperceiver.pages.dataset_card import CardSection, DatasetCard
 from videoperceiver.pages.histogram import Histogram
-from videoperceiver.runs import flat
 
 SHOWN_FAMILIES, SHOWN_REASONS = 24, 12
-PRIVATE = ("source", "output", "annotate.server.base_url")
-"""Settings that name places where the data set was built: they stay there."""
+UNTOLD = "not told: those of whoever made the clips"
 LOADING = """from datasets import load_dataset
 
 rows = load_dataset("PATH")  # this folder, or its name on the hub; rows without pixels
 print(rows["{split}"][0]["questions"])"""
-
-
-@dataclass(frozen=True)
-class Papers:
-    """What the run folder says beside the manifest.
-
-    Attributes:
-        sources: format, terms, clips and notes of each source.
-        result: counts of the run.
-        rejects: why clips were left out.
-        rules: rule, says, checked, dropped and example of each rule, from result.json, or counted from dropped.jsonl where it has none.
-        settings: of the recipe, dotted.
-        versions: of the packages that built it.
-        git: the commit that built it.
-    """
-
-    sources: Sequence[Mapping[str, Any]]
-    result: Mapping[str, Any]
-    rejects: Sequence[Reason]
-    rules: Sequence[Mapping[str, Any]]
-    settings: Mapping[str, object]
-    versions: Mapping[str, object]
-    git: str
-
-    @classmethod
-    def read(cls, folder: Path) -> "Papers":
-        """Of a run folder; what is not there is empty.
-
-        Raises:
-            RunError: a file is damaged.
-        """
-        source = record(folder / "source.json")
-        result = record(folder / "result.json")
-        metadata = record(folder / "metadata.json")
-        config = folder / "config.yaml"
-        settings = flat(_yaml(config)) if config.is_file() else {}
-        return cls(
-            sources=source["sources"] if isinstance(source.get("sources"), list) else [source] if source else [],
-            result=result,
-            rejects=reasons(folder / "rejects.jsonl"),
-            rules=[*result.get("rules", ())] or _counted(folder / "dropped.jsonl"),
-            settings={name: _public(value) for name, value in settings.items() if name not in PRIVATE},
-            versions=metadata.get("versions", {}),
-            git=str(metadata.get("git") or ""),
-        )
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: not YAML ({error}); restore the recipe, or remove the file: the card does without it") from error
-    return value if isinstance(value, dict) else {}
-
-
-def _public(value: object) -> object:
-    """A setting without the folders that it names."""
-    if isinstance(value, list):
-        return [_public(item) for item in value]
-    return Path(value).name if isinstance(value, str) and (value.startswith(("/", "~", "..")) or "://" in value) else value
 
 
 def compose(name: str, facts: Facts, even: Balance, blind: Blind, papers: Papers, clips: Sequence[ClipFigure], unread: Sequence[str]) -> DatasetCard:
@@ -155,18 +89,10 @@ def _facts(facts: Facts, papers: Papers) -> dict[str, str]:
 def _contents(facts: Facts, papers: Papers) -> list[CountTable]:
     order = [split for split in ("train", "validation", "test") if split in facts.splits]
     splits = [(name, (split := facts.splits[name]).clips, split.questions, split.captions, split.degraded) for name in order]
-    terms = [str(source["terms"]) for source in papers.sources if source.get("terms")]
     shared = f"{words.plural(facts.shared, 'video')} in more than one: a test on them is no test." if facts.shared else "No file is in two of them."
     tables = [CountTable("Splits", ("split", "clips", "questions", "captions", "with V′"), splits, bar=1, note=shared if len(order) > 1 else "")]
-    sources = [(name or "(unnamed)", count, _terms(name, terms)) for name, count in facts.sources.most_common(SHOWN_FAMILIES)]
+    sources = [(name or "(unnamed)", count, papers.terms_of(name) or UNTOLD) for name, count in facts.sources.most_common(SHOWN_FAMILIES)]
     return [*tables, CountTable("Sources", ("source", "clips", "terms of use"), sources, bar=1)]
-
-
-def _terms(source: str, terms: Sequence[str]) -> str:
-    """The terms that name a source, or the only ones there are."""
-    plain = source.lower().replace("_", "").replace("-", "")
-    found = [text for text in terms if plain and text.lower().replace("_", "").replace("-", "").startswith(plain)]
-    return found[0] if found else terms[0] if len(terms) == 1 else "not told: those of whoever made the clips"
 
 
 def _spreads(facts: Facts) -> list[Histogram]:
@@ -272,15 +198,6 @@ def _idle(papers: Papers) -> str:
     return f" {words.plural(len(names), 'further rule')} refused nothing: {words.listing(names, 30)}." if names else ""
 
 
-def _counted(path: Path) -> list[dict[str, Any]]:
-    """Drops by rule, with the first as the instance, where nobody counted what the rules were applied to."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in lines(path):
-        rule = found.setdefault(str(row.get("rule") or "unnamed"), {"dropped": 0, "example": f"{row.get('reason') or ''}: {row.get('text') or ''}"})
-        rule["dropped"] += 1
-    return [{"rule": name, **rule} for name, rule in found.items()]
-
-
 def _annotators(facts: Facts) -> list[CountTable]:
     named = [(name or "the source itself", count) for name, count in facts.annotators.most_common(SHOWN_REASONS)]
     note = "Behind the @: the version of its prompts and settings." if any("@" in name for name, _ in named) else ""
@@ -313,5 +230,4 @@ def _notes(facts: Facts, papers: Papers) -> list[str]:
         if facts.media[kind]:
             what = {"image": "one picture", "none": "text alone"}[kind]
             notes.append(f"{words.plural(facts.media[kind], 'row')} of {what}, which have no frames to count.")
-    notes += [str(note) for source in papers.sources for note in source.get("notes") or ()]
-    return notes
+    return [*notes, *papers.notes]

@@ -1,16 +1,11 @@
 """What is to be said of a data set, gathered in one pass over its manifest in memory that does not grow with it."""
 
-import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from videoperceiver.data import reviews
 from videoperceiver.data.card.spread import Spread, Tally
-from videoperceiver.errors import RunError
 from videoperceiver.types import Question, Sample
 
 RARE = 0.05
@@ -164,72 +159,3 @@ class Facts:
         kept.append(sample)
         kept.sort(key=lambda one: (one.degradation is not None and one.degradation.removed is False, not (one.questions or one.caption)))
         del kept[EXAMPLES_A_SOURCE:]
-
-
-@dataclass
-class Reason:
-    """Why something was left out: how often, and one instance."""
-
-    text: str
-    count: int = 0
-    instance: str = ""
-
-
-def reasons(path: Path, *, limit: int = 200) -> list[Reason]:
-    """Why clips were rejected, the most frequent first; reasons that differ in their numbers and names alone are one.
-
-    Args:
-        path: a run's rejects.jsonl, which may be missing.
-        limit: of different reasons; later ones count together.
-    """
-    found: dict[str, Reason] = {}
-    for row in lines(path):
-        text = str(row.get("reason") or "no reason given")
-        key = re.sub(r"'[^']*'|\"[^\"]*\"|\d[\d.,]*", "_", text)
-        key = key if key in found or len(found) < limit else ""
-        reason = found.setdefault(key, Reason(text if key else "other reasons", 0, str(row.get("sample_id") or row.get("path") or "unnamed")))
-        reason.count += 1
-    return sorted(found.values(), key=lambda reason: -reason.count)
-
-
-def public(text: str) -> str:
-    """A message without the folders of the machine that wrote it."""
-    return re.sub(r"(?<![\w.:/])/(?:[^\s/'\"]+/)+", "…/", text)
-
-
-def lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Rows of a JSON-lines file, one at a time; none where it is missing. A torn last line, left by a kill, is not one.
-
-    Raises:
-        RunError: another line is no JSON object.
-    """
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith("\n"):
-                return
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise RunError(f"{path}:{number}: not JSON ({error}); remove the line, the card does without it") from error
-            if not isinstance(row, dict):
-                raise RunError(f"{path}:{number}: got {type(row).__name__}, expected a JSON object; remove the line")
-            yield row
-
-
-def record(path: Path) -> Mapping[str, Any]:
-    """A JSON file's object; an empty one where there is no such file.
-
-    Raises:
-        RunError: it is damaged.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); build the data set anew, or remove the file: the card does without it") from error
-    if not isinstance(value, dict):
-        raise RunError(f"{path}: got {type(value).__name__}, expected a JSON object; build the data set anew")
-    return value

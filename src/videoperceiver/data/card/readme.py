@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from videoperceiver.data.card.compose import Papers
 from videoperceiver.data.card.facts import Facts
+from videoperceiver.data.card.papers import Papers
 from videoperceiver.data.card.split_files import FOLDER
 from videoperceiver.errors import RunError
 from videoperceiver.pages.dataset_card import DatasetCard, dataset_markdown
@@ -41,7 +41,7 @@ def front_matter(card: DatasetCard, facts: Facts, papers: Papers) -> dict[str, A
     tasks = [name for name, there in (("visual-question-answering", facts.questions), ("video-text-to-text", True)) if there]
     return {
         "pretty_name": card.name,
-        **licence(papers),
+        **licence(facts, papers),
         "task_categories": tasks,
         **language(papers),
         "size_categories": [next((size for limit, size in SIZES if facts.clips < limit), "100M<n<1B")],
@@ -58,10 +58,10 @@ def language(papers: Papers) -> dict[str, list[str]]:
     return {"language": [str(name)]} if looked and name in ("en", "zh") else {}
 
 
-def licence(papers: Papers) -> dict[str, str]:
+def licence(facts: Facts, papers: Papers) -> dict[str, str]:
     """One licence of the hub where all sources are under it; `other` where they are not, `unknown` where nobody told."""
-    terms = [str(source.get("terms") or "") for source in papers.sources]
-    found = {next((name for text, name in LICENCES.items() if text in term), "other") if term else "unknown" for term in terms} or {"unknown"}
+    terms = [papers.terms_of(source) for source in facts.sources]
+    found = {next((name for text, name in LICENCES.items() if text in term), "other") if term else "unknown" for term in terms}
     if len(found) == 1 and (name := found.pop()) != "other":
         return {"license": name}
     return {"license": "other", "license_name": "terms-of-its-sources", "license_link": "README.md"}
