@@ -139,7 +139,7 @@ class Trainer:
                 samples.see(step, groups)
                 run.log(step, **metrics)
                 track(step, metrics)
-                advance(f"Q(V) {metrics['q']:.2f}  Q(V') {metrics['q_degraded']:.2f} · {metrics['step_s']:.2g} s a step")
+                advance(_told(metrics))
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or (figures and config.held_out.best_by):
                     self.save(step + 1, figures)
 
@@ -323,6 +323,13 @@ def _keys(places: Sequence[int]) -> list[tuple[int, int]]:
         seen[at] = seen.get(at, -1) + 1
         keys.append((at, seen[at]))
     return keys
+
+
+def _told(metrics: Mapping[str, float]) -> str:
+    """For the progress line, the most wanted first: a narrow terminal cuts it."""
+    names = {"vision": "vision", "rollout_full": "V", "rollout_degraded": "V'", "reward": "reward", "update": "update", "wait": "wait"}
+    shares = " ".join(f"{said} {metrics[f'{name}_s'] / metrics['step_s']:.0%}" for name, said in names.items())
+    return f"Q(V) {metrics['q']:.2f} Q(V') {metrics['q_degraded']:.2f} {metrics['step_s']:.2g} s a step: {shares}"
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, float]:
