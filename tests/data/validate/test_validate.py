@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import time
 from dataclasses import asdict, replace
 
@@ -9,6 +10,8 @@ import pytest
 
 from videoperceiver.data import manifest
 from videoperceiver.data.validate import RULES, Dropped, rule_table, validate
+from videoperceiver.data.validate.balance import balance
+from videoperceiver.data.validate.blind import blind_probe
 from videoperceiver.errors import ConfigError
 from videoperceiver.lab import scenes, tasks
 from videoperceiver.lab.difficulty import DIFFICULTIES, difficulty_named
@@ -141,3 +144,49 @@ def test_validation_is_fast():
     began = time.process_time()
     assert all(not validate(item, 8.0, CONFIG)[1] for item in items)
     assert (time.process_time() - began) / 3_000 < 1e-3
+
+
+PIECES = [
+    "when",
+    "12:30",
+    "3 s",
+    "A.",
+    "(B)",
+    "\n",
+    "red",
+    "yes",
+    "no",
+    "?",
+    "{a b}",
+    '"',
+    "一",
+    "\u200b",
+    "1e400",
+    "9" * 30,
+    "-",
+    "all of the above",
+    "12,345",
+    "\ud800",
+    "½",
+    "٣",
+]
+
+
+@pytest.mark.parametrize("language", ["en", "zh", "any"])
+def test_whatever_is_written_each_part_stands_or_is_dropped_with_a_reason(language):
+    drawn = random.Random(0)
+
+    def text(most):
+        return " ".join(drawn.choice(PIECES) for _ in range(drawn.randint(0, most)))
+
+    for _ in range(300):
+        kinds = drawn.choices(["choice", "number", "yes_no", "time", "order", "word", "open"], k=3)
+        questions = tuple(
+            Question(str(i), text(9), text(4), kind, "f", tuple(text(3) for _ in range(drawn.choice([0, 1, 4, 30])))) for i, kind in enumerate(kinds)
+        )
+        item = Sample("a", "a.mp4", "", "train", "drawn", (), text(12), questions, spans=(Span(drawn.uniform(-3, 9), drawn.choice([math.nan, 5.0]), text(2)),))
+        kept, dropped = validate(item, 8.0, ValidateConfig(language=language))
+        assert len(kept.questions) + sum(one.part == "question" for one in dropped) == 3
+        assert all(one.reason and one.rule in RULES for one in dropped)
+        blind_probe([item])
+        balance([item])
