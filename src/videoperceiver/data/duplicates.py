@@ -132,7 +132,7 @@ def _statements(sample: Sample) -> bytes:
     """Pairs of 64-bit digests, of what something is said about and of what is said: each question and its answer, the events; about 0, the caption."""
     said = [(f"question {words(question.text)}", words(question.answer)) for question in sample.questions]
     if sample.spans:
-        said.append(("events", repr([(span.label, round(2 * span.start_s), round(2 * span.end_s)) for span in sample.spans])))
+        said.append(("events", repr([(span.label, round(10 * span.start_s), round(10 * span.end_s)) for span in sample.spans])))
     pairs = [(_digest(about), _digest(what)) for about, what in said]
     return np.array([*pairs, (0, _digest(sample.caption))] if sample.caption else pairs, np.uint64).tobytes()
 
