@@ -8,6 +8,7 @@ import yaml
 
 from videoperceiver.errors import ConfigError, RunError, VideoReadError
 from videoperceiver.evaluation.report import build_report
+from videoperceiver.evaluation.saved import read_saved
 from videoperceiver.evaluation.statistics import summarize
 from videoperceiver.pages import ClipFigure
 
@@ -270,6 +271,15 @@ def test_a_torn_last_line_is_not_a_row(tmp_path):
 def test_what_is_no_run_folder_is_refused(tmp_path, make):
     with pytest.raises(RunError, match=r"is not a run folder: expected one of config\.yaml"):
         build_report([make(tmp_path)], tmp_path / "out")
+
+
+def test_what_rows_repeat_is_held_once(tmp_path):
+    [run] = read_saved([evaluation(tmp_path / "run", 10)])
+    full, degraded = (next(row for row in run.predictions if row["condition"] == name and row["sample"] == "clip-3") for name in ("full", "degraded"))
+    assert full["text"] is degraded["text"]
+    assert full["tags"] is degraded["tags"]
+    assert full["completion"] != degraded["completion"]
+    assert "options" not in full
 
 
 def test_an_output_that_cannot_be_written_is_told(tmp_path):

@@ -10,13 +10,11 @@ import numpy as np
 from videoperceiver.data import manifest
 from videoperceiver.data.present import figure_of
 from videoperceiver.evaluation.ledger import CLIPS
-from videoperceiver.evaluation.saved import read_saved
+from videoperceiver.evaluation.saved import read_config
 from videoperceiver.pages import ClipFigure
 from videoperceiver.pages.filmstrip import choose_columns
 from videoperceiver.types import BLANK
 from videoperceiver.video.read import read_clip
-
-__all__ = ["THUMBNAIL_PX", "figure_of", "manifest_figures", "run_figures"]
 
 THUMBNAIL_PX = 176
 SHOWN = 16
@@ -43,11 +41,11 @@ def run_figures(folders: Sequence[str | Path]) -> Callable[[str], ClipFigure | N
     """A lookup of sample ids among the benchmark videos that evaluation runs saw (their clips.jsonl), the last run first; None where no video is at hand.
 
     Raises:
-        RunError: a folder is no run. The lookup raises VideoReadError for unreadable media.
+        RunError: a run's config is damaged. The lookup raises VideoReadError for unreadable media.
     """
     places: dict[str, tuple[Path, int, Path]] = {}
-    for run in read_saved(folders):
-        root, path = (run.config.get("benchmark") or {}).get("videos"), run.folder / CLIPS
+    for folder in map(Path, folders):
+        root, path = (read_config(folder).get("benchmark") or {}).get("videos"), folder / CLIPS
         if root and path.is_file():
             with path.open("rb") as file:
                 offset = 0

@@ -1,9 +1,10 @@
 """What a run folder holds, read leniently: a missing file is told, a damaged one is an error, nothing is made up."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import yaml
@@ -17,6 +18,8 @@ EXPECTED = {
     "evaluate": ("config.yaml", "metadata.json", "predictions.jsonl", "result.json"),
 }
 KNOWN = ("config.yaml", "metadata.json", "status.json", "metrics.jsonl", "predictions.jsonl", "result.json", "rejects.jsonl")
+UNSHOWN = ("options", "completions", "scores")
+_UNREADABLE = "cannot be read ({}); expected UTF-8 text written by a stage"
 PREDICTION_FIELDS = ("sample", "question", "family", "kind", "condition", "completion", "extracted", "reference", "score", "tags", "video")
 
 
@@ -63,6 +66,15 @@ def read_saved(folders: Sequence[str | Path]) -> list[SavedRun]:
     return [_read(path, name) for path, name in zip(paths, _names(paths), strict=True)]
 
 
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """The fields of a run, without reading anything else of it; empty where there are none.
+
+    Raises:
+        RunError: config.yaml is damaged.
+    """
+    return _mapping(Path(folder) / "config.yaml")
+
+
 def _names(paths: Sequence[Path]) -> list[str]:
     """The shortest path endings that tell the folders apart."""
     parts = [path.resolve().parts for path in paths]
@@ -78,20 +90,20 @@ def _read(folder: Path, name: str) -> SavedRun:
     if not present:
         raise RunError(f"{folder} is not a run folder: expected one of {', '.join(KNOWN)} in it; name the folder that a stage command printed")
     metadata = _mapping(folder / "metadata.json")
-    predictions = _rows(folder / "predictions.jsonl")
+    predictions = _lean(_rows(folder / "predictions.jsonl"))
     stage = str(metadata.get("stage") or ("evaluate" if predictions else "unknown"))
     _check(predictions, folder / "predictions.jsonl")
     return SavedRun(
         name=name,
         folder=folder,
         stage=stage,
-        config=_mapping(folder / "config.yaml"),
+        config=read_config(folder),
         metadata=metadata,
         status=str(_mapping(folder / "status.json").get("status", "unknown")),
-        metrics=_rows(folder / "metrics.jsonl"),
+        metrics=list(_rows(folder / "metrics.jsonl")),
         predictions=predictions,
         result=_mapping(folder / "result.json") if "result.json" in present else None,
-        rejects=_rows(folder / "rejects.jsonl"),
+        rejects=list(_rows(folder / "rejects.jsonl")),
         missing=tuple(file for file in EXPECTED.get(stage, KNOWN[:2]) if file not in present),
     )
 
@@ -102,7 +114,7 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); expected UTF-8 text written by a stage") from error
+        raise RunError(f"{path}: {_UNREADABLE.format(error)}") from error
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -116,18 +128,38 @@ def _mapping(path: Path) -> dict[str, Any]:
     return content or {}
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a JSONL file; a torn last line, left by a kill, is not one."""
-    rows = []
-    for index, line in enumerate(_text(path).split("\n")[:-1], start=1):
+    for index, line in enumerate(_lines(path), start=1):
         try:
             row = json.loads(line)
         except ValueError as error:
             raise RunError(f"{path}, line {index}: damaged ({error}); expected one JSON object a line, remove the line or run the stage again") from error
         if not isinstance(row, dict):
             raise RunError(f"{path}, line {index}: expected a JSON object, got {type(row).__name__}; remove the line or run the stage again")
-        rows.append(row)
-    return rows
+        yield row
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Whole lines, one at a time; none where there is no file."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from (line for line in file if line.endswith("\n"))
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: {_UNREADABLE.format(error)}") from error
+
+
+def _lean(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Prediction rows without what no table shows; what they repeat, such as a question under five conditions, is held once."""
+    kept, tags = [], dict[str, Any]()
+    for row in rows:
+        row = {key: intern(value) if isinstance(value, str) and key != "completion" else value for key, value in row.items() if key not in UNSHOWN}
+        if "tags" in row:
+            row["tags"] = tags.setdefault(json.dumps(row["tags"]), row["tags"])
+        kept.append(row)
+    return kept
 
 
 def _check(predictions: Sequence[Mapping[str, Any]], path: Path) -> None:
