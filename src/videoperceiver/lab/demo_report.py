@@ -7,9 +7,10 @@ from typing import Any
 import yaml
 
 from videoperceiver.data import manifest
+from videoperceiver.data.present import figure_of
 from videoperceiver.evaluation import statistics
 from videoperceiver.evaluation.evaluate import read_predictions
-from videoperceiver.evaluation.figures import THUMBNAIL_PX, figure_of
+from videoperceiver.evaluation.figures import THUMBNAIL_PX
 from videoperceiver.evaluation.metrics import majority_accuracy
 from videoperceiver.lab.demo import MODELS, TESTS, Demo
 from videoperceiver.lab.worlds import RELIABILITY

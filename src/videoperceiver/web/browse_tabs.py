@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from videoperceiver.data import manifest, reviews
+from videoperceiver.data.present import figure_of
 from videoperceiver.errors import SampleError, VideoPerceiverError
-from videoperceiver.evaluation.figures import figure_of
 from videoperceiver.evaluation.report import build_report
 from videoperceiver.pages import AnsweredQuestion, clip_figure, page
 from videoperceiver.pages.words import shorten
