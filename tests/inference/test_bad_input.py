@@ -115,3 +115,13 @@ def test_an_answer_is_typed_out_on_a_terminal(clip_file, tiny_model):
     assert running.returncode == 0
     piped = run(*command[1:])
     assert told.decode().replace("\r\n", "\n") == piped.stdout
+
+
+@pytest.mark.parametrize("command", [["find", "nope.mp4", "x"], ["ask", "nope.mp4", "what ?", "--model", "x"], ["describe", "nope.mp4", "--model", "x"]])
+def test_a_wrong_path_waits_for_no_model(command):
+    """Not even for torch: a process of its own says so at once."""
+    code = "import sys; from videoperceiver.cli import main\ntry: main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
+    said = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert said.stderr.startswith("Error: file 'nope.mp4': No such file or directory")
+    assert said.stderr.endswith("False\n")

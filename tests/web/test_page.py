@@ -375,3 +375,31 @@ def test_uploads_are_gone_when_the_server_stops(tiny_model, clip_file, browser):
         page.close()
     assert not scratch.exists()
     assert tempfile.gettempdir() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--root", "/no/such/folder"], "--root /no/such/folder: no such folder"),
+        (["--host", "0.0.0.0"], "VIDEOPERCEIVER_WEB_AUTH=user:password"),
+        (["--model", "./no/such/model"], "no checkpoint loads from there"),
+        (["--port", "TAKEN"], "choose another by --port"),
+    ],
+)
+def test_web_says_what_is_wrong(arguments, words):
+    import socket
+
+    from typer.testing import CliRunner
+
+    from videoperceiver.cli import app
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        if "TAKEN" not in arguments:
+            taken.close()
+            arguments = [*arguments, "--port", port]
+        said = CliRunner().invoke(app, ["web", *(port if a == "TAKEN" else a for a in arguments), "--relevance", "motion"])
+    assert said.exit_code == 2, said.output
+    assert words in said.stderr

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from videoperceiver.cli.boundary import app
-from videoperceiver.cli.videos import Video
 from videoperceiver.cli.videos import _writing as writing
 
 if TYPE_CHECKING:
     from videoperceiver.inference.perceiver import VideoPerceiver
 
+Video = Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)]
 Model = Annotated[str, typer.Option(help="A checkpoint: a folder such as RUN/model, or a hub id.", show_default=False)]
 Relevance = Annotated[str, typer.Option(help="What chooses frames and moments: motion, proxy, or clip, siglip2, blip2 (as NAME or NAME:MODEL).")]
 Fps = Annotated[float, typer.Option(min=0.01, help="Frames a second to look at closely.")]
@@ -34,9 +34,9 @@ def ask(
     html: Annotated[Path | None, typer.Option(help="Write a page: relevance, key frames, both answers. Implies --explain.", show_default=False)] = None,
 ) -> None:
     """Answer questions about a video of any length."""
+    perceiver = _load(video, model, relevance, fps, max_frames)
     from videoperceiver.inference.present import answer_lines, answer_page, answer_record
 
-    perceiver = _load(video, model, relevance, fps, max_frames)
     live = sys.stdout.isatty() and len(questions) == 1 and not as_json
     said = _Live()
     for now in perceiver.stream(video, questions, explain=explain or html is not None):
@@ -62,20 +62,21 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Describe a video with times, stretch by stretch, as each is done."""
+    perceiver = _load(video, model, "motion", fps, max_frames)
     from dataclasses import asdict
 
     from videoperceiver.inference.present import clock
     from videoperceiver.pages.words import clean
     from videoperceiver.stages import CAPTION_PROMPT
 
-    for part in _load(video, model, "motion", fps, max_frames).describe(video, prompt=prompt or CAPTION_PROMPT):
+    for part in perceiver.describe(video, prompt=prompt or CAPTION_PROMPT):
         typer.echo(json.dumps(asdict(part)) if as_json else f"{clock(part.start_s)} to {clock(part.end_s)}  {clean(part.text)}  ({part.num_frames} frames)")
 
 
 @app.command()
 def find(
     video: Video,
-    event: Annotated[str, typer.Argument(help="What to look for, in words.", show_default=False)],
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="What to look for, in words.", show_default=False)],
     model: Annotated[str, typer.Option(help="A checkpoint that looks at the best moments; without one, relevance alone ranks them.", show_default=False)] = "",
     top: Annotated[int, typer.Option(min=1, max=50, help="Most moments to show.")] = 5,
     relevance: Relevance = "proxy",
@@ -85,11 +86,12 @@ def find(
     html: Annotated[Path | None, typer.Option(help="Write a page with a picture of each moment.", show_default=False)] = None,
 ) -> None:
     """Where in a video an event is: ranked moments, the first ones while the video is still being read."""
+    perceiver = _load(video, model or None, relevance, fps, max_frames)
     from videoperceiver.cli.boundary import say
     from videoperceiver.inference.present import clock, found_lines, found_page, found_record
 
     found = None
-    for found in _load(video, model or None, relevance, fps, max_frames).find(video, event, top=top):
+    for found in perceiver.find(video, event, top=top):
         if as_json:
             typer.echo(json.dumps(found_record(found)))
         elif not found.complete and found.moments:
@@ -128,7 +130,7 @@ class _Live:
 
 
 def _load(video: Path, model: str | None, relevance: str, fps: float, max_frames: int) -> "VideoPerceiver":
-    """The video first: a wrong path should not wait for a model."""
+    """The video first: a wrong path should wait neither for a model nor for torch."""
     from videoperceiver.video.read import probe
 
     probe(video)

@@ -27,11 +27,12 @@ def web(
 
     require("gradio", extra="web", purpose="The page")
     from videoperceiver.inference.perceiver import VideoPerceiver
-    from videoperceiver.web.access import Access, check_exposure
+    from videoperceiver.web.access import Access, check_exposure, check_port
     from videoperceiver.web.app import auth_from_environment, folders, serving
 
     auth = auth_from_environment()
     check_exposure(host, auth)
+    check_port(host, port)
     access = Access(folders(root or []), max_upload_mb, max_duration_s)
     perceiver = VideoPerceiver.load(model or None, relevance=relevance, fps=fps, max_frames=max_frames)
     with serving(perceiver, access, host=host, port=port, auth=auth) as (blocks, address):

@@ -30,6 +30,7 @@ EXTRAS = {
     "text": "keywords, relevance and embeddings without a model hub; chat endpoints",
     "web": "the page",
     "eval": "caption metrics",
+    "sources": "the sheets of MM-AU",
     "ray": "data at scale",
     "track": "TensorBoard, trackio, W&B",
     "vllm": "rollouts by vLLM; in an environment of its own",

@@ -1,5 +1,6 @@
 """What the page may touch: files below the folders it was given, and uploads within limits."""
 
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,19 @@ def check_exposure(host: str, auth: tuple[str, str] | None) -> None:
             f"host {host} lets other machines reach this page; set VIDEOPERCEIVER_WEB_AUTH=user:password in the environment, "
             "or stay on 127.0.0.1 and use an ssh tunnel"
         )
+
+
+def check_port(host: str, port: int) -> None:
+    """A port that is taken is told before a model is loaded.
+
+    Raises:
+        ConfigError: nothing can listen there.
+    """
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        raise ConfigError(f"port {port} of {host} cannot be listened on ({error.strerror or error}); choose another by --port") from error
 
 
 def _walk(root: Path, pattern: str) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from videoperceiver.errors import ConfigError
 from videoperceiver.inference.perceiver import VideoPerceiver
 from videoperceiver.web import cards
 from videoperceiver.web.access import Access, check_exposure
@@ -63,25 +64,31 @@ def serving(
     check_exposure(host, auth)
     with tempfile.TemporaryDirectory(prefix="videoperceiver-web-") as scratch, _temporary(scratch):
         blocks = build(perceiver, access)
-        _, address, _ = blocks.launch(
-            server_name=host,
-            server_port=port,
-            auth=auth,
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            allowed_paths=[str(root) for root in access.roots],
-            max_file_size=access.max_upload_mb * 2**20,
-            footer_links=[],
-            theme=theme(),
-            css_paths=Path(__file__).with_name("page.css"),
-            ssr_mode=False,
-            show_error=True,
-        )
+        address = _launch(blocks, access, host, port, auth)
         try:
             yield blocks, address
         finally:
             blocks.close(verbose=False)
+
+
+def _launch(blocks: gr.Blocks, access: Access, host: str, port: int | None, auth: tuple[str, str] | None) -> str:
+    """Starts the server beside this thread; its address."""
+    _, address, _ = blocks.launch(
+        server_name=host,
+        server_port=port,
+        auth=auth,
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        allowed_paths=[str(root) for root in access.roots],
+        max_file_size=access.max_upload_mb * 2**20,
+        footer_links=[],
+        theme=theme(),
+        css_paths=Path(__file__).with_name("page.css"),
+        ssr_mode=False,
+        show_error=True,
+    )
+    return address
 
 
 @contextmanager
@@ -109,9 +116,9 @@ def folders(given: list[Path]) -> tuple[Path, ...]:
     """Resolved folders that exist.
 
     Raises:
-        NotADirectoryError: one is none.
+        ConfigError: one is none.
     """
     for folder in given:
         if not folder.is_dir():
-            raise NotADirectoryError(20, "not a folder", str(folder))
+            raise ConfigError(f"--root {folder}: no such folder; expected one that holds videos, runs or manifests")
     return tuple(folder.resolve() for folder in given)
