@@ -9,8 +9,8 @@ from videoperceiver.scoring.onnx_graph import Graph
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
-    """(5, 224, 224, 3) uint8: blocks of colour."""
-    blocks = np.random.default_rng(0).integers(0, 256, (5, 14, 14, 3), dtype=np.uint8)
+    """(5, 192, 192, 3) uint8: blocks of colour."""
+    blocks = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 3), dtype=np.uint8)
     return blocks.repeat(16, 1).repeat(16, 2)
 
 

@@ -112,7 +112,7 @@ def assemble(run: Run, config: DataConfig, prepared: Path) -> dict[str, Any]:
         "rejected": len({reject["sample_id"] for reject in run.rejects()}),
         "duplicates": sum(item.rule == "duplicate" for item in comparison.dropped.values()),
         "overlaps": sum(item.rule == "benchmark" for item in comparison.dropped.values()),
-        "marked": dict(Counter(name for marks in comparison.marks.values() for name in marks)),
+        "marked": dict(Counter(name for marks in comparison.marks.values() for name in marks if not name.endswith("_bits"))),
         "rules": [{"rule": row.rule, "says": row.says, "checked": row.checked, "dropped": row.dropped, "example": row.example} for row in rules],
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
         "annotate": _spent(run.folder / "annotate.json"),
