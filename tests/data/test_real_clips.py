@@ -30,4 +30,4 @@ def test_annotated_events_become_questions_that_stand_the_rules(shared_dir, tmp_
         assert sample.degradation is not None
         labels = {event["label"] for event in rows[sample.id]["events"]}
         assert {span.label for span in sample.spans} == labels
-    page = (run.folder / "index.html").read_text()
+    assert "4 clips" in (run.folder / "index.html").read_text()
