@@ -65,6 +65,11 @@ def share_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tens
     return shared[0], shared[1]
 
 
+def one_type(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """All three in the value's type: under autocast rotary positions leave queries and keys in float32, and only PyTorch's own attention sees to that."""
+    return query.to(value.dtype), key.to(value.dtype), value
+
+
 class Dense:
     """One masked SDPA call over equal rows."""
 
@@ -90,6 +95,7 @@ class Segments:
         """See `TreeAttention`."""
         if dropout:
             raise ValueError(f"got attention dropout {dropout}; segment attention has none, use attention=dense")
+        query, key, value = one_type(query, key, value)
         key, value = share_heads(query, key, value)
         return segment_attention(query, key, value, self.segments, scaling).transpose(1, 2)
 
@@ -140,6 +146,7 @@ class Flex:
         """See `TreeAttention`."""
         if dropout:
             raise ValueError(f"got attention dropout {dropout}; flex attention has none, use attention=dense")
+        query, key, value = one_type(query, key, value)
         return self.call(query, key, value, block_mask=self.mask, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]).transpose(1, 2)
 
 

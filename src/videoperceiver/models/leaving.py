@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from videoperceiver.models.attention import TreeAttention
+from videoperceiver.models.attention import TreeAttention, one_type
 from videoperceiver.models.layout import Layout, Stage, runs
 
 # Shape suffixes: S tokens that stay, K tapped tokens that leave, O other tokens that leave, N = S + K + O, d width of a head.
@@ -112,7 +112,7 @@ class Leaving:
         more_key, more_value = keys_values(self.attention, self.norm(gone[0]), gone[1], gone[2])
         key, value = torch.cat([key, more_key.to(key.dtype)], 2), torch.cat([value, more_value.to(value.dtype)], 2)  # (1, kv_heads, N, d)
         if len(self.visible):
-            out.append(self._few(query[:, :, stay:], key, value, scaling, dropout))
+            out.append(self._few(*one_type(query[:, :, stay:], key, value), scaling, dropout))
         return torch.cat(out, 1)
 
     def _few(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
