@@ -368,4 +368,5 @@ class VideoPerceiver:
             raise SampleError(f"got a {what} of {longest:,} characters; expected at most {MAX_WORDS_CHARS:,}", path=name_of(source))
         marks = self._backbone.tokenizer.get_added_vocab() if self._backbone else ()
         if found := sorted(mark for mark in marks if any(mark in text for text in texts)):
-            raise SampleError(f"got a {what} with {', '.join(found)}, which the model reads as marks of the conversation; expected plain words", path=name_of(source))
+            said = f"got a {what} with {', '.join(found)}, which the model reads as marks of the conversation; expected plain words"
+            raise SampleError(said, path=name_of(source))
