@@ -66,7 +66,7 @@ def measure(quick: bool) -> tuple[float, dict]:
         optimizer.zero_grad()
         tokens[name] = sum(g.tree.num_tokens for g in grown)
 
-    seconds = dict(zip(configs, medians(*(lambda name=name: step(name) for name in configs)), strict=True))
+    seconds = dict(zip(configs, medians(*(lambda name=name: step(name) for name in configs), repeats=15), strict=True))
     detail = {f"{name}_ms": round(1e3 * value) for name, value in seconds.items()}
     detail |= {f"{name}_tokens": value for name, value in tokens.items()}
     detail |= {
