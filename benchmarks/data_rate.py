@@ -1,7 +1,7 @@
 """Stage 0 without a language model: clips a second on two cores, where the time goes, Ray beside the process pool, and memory over 100,000 rows.
 
 Clips of 3 seconds, 320 x 240, H.264 at 25 fps (30 to 40 kB) with a brief event each and a caption, sampled at 8 frames; keywords by spaCy, relevance by the
-embedded proxy, duplicates by perceptual hash. Three ways prepare the same clips in turns: this process on one core, the pool of two workers, and two Ray workers.
+embedded proxy, duplicates by perceptual hash. Three ways prepare the same clips in turns: this process on one core, the pool of two workers, two Ray workers.
 `ratio` is the rate of the pool over that of one process; goal 1.6. It holds if also the pool makes at least 20 clips a second, Ray no less than 0.9 of the
 pool, all three the same rows, and the peak memory of a build over 100,000 rows of tiny clips exceeds that over 1,000 by less than a tenth. Rates leave out
 what a process does once (imports, networks, the cluster): they are clips over the time from the 16th outcome on. `--quick` takes fewer clips, one turn, and
