@@ -101,12 +101,13 @@ def run_blocks(
     positions = torch.from_numpy(layout.positions).to(hidden.device)
     rotary = list(adapter.rotary(hidden, positions))
     taps: dict[int, Tensor] = {}
+    tree = _attention(adapter, layout, layout.stages[0], hidden, kind, record)
     for stage, after in pairwise([*layout.stages, None]):
         assert stage is not None
         leave = None
         if kind != "dense" and not (placed and stage.stop <= len(placed.deepstack)):
             leave = exit_of(layout, stage, after, tapped=stage.stop in tap_blocks, training=adapter.decoder.training)
-        tree = _attention(adapter, layout, stage, hidden, kind, record)
+        next_tree = None if after is None else _attention(adapter, layout, after, hidden, kind, record)
         for block in range(stage.first, stage.stop - (leave is not None)):
             hidden = layers[block](hidden, attention_mask=None, position_embeddings=tuple(rotary), tree=tree)
             if placed and block < len(placed.deepstack):
@@ -116,7 +117,6 @@ def run_blocks(
                 at = torch.from_numpy(stage.start[layout.taps] + stage.length[layout.taps] - 1).to(hidden.device)
                 taps[block + 1] = hidden.flatten(0, 1).index_select(0, at)
         if leave is not None:
-            next_tree = None if after is None else _attention(adapter, layout, after, hidden, kind, record)
             hidden, left = run_exit(layers[stage.stop - 1], hidden, rotary, leave, after, next_tree)
             if stage.stop in tap_blocks:
                 taps[stage.stop] = _tapped(layout, leave, after, hidden, left)
@@ -124,6 +124,7 @@ def run_blocks(
             hidden = _repack(hidden, after)
         if after is not None:
             rotary = [_repack(x, after) for x in rotary]
+        tree = next_tree
     return hidden, taps
 
 

@@ -126,9 +126,9 @@ class Leaving:
 
 def keys_values(attention: Any, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and values (1, kv_heads, O, d) of normalised hidden states (1, O, D), as every supported family's attention makes them."""
-    shape = (*hidden.shape[:-1], -1, attention.head_dim)
+    heads = (-1, attention.head_dim)
     norm: Callable[[Tensor], Tensor] = getattr(attention, "k_norm", nn.Identity())
-    key = norm(attention.k_proj(hidden).view(shape)).transpose(1, 2)
-    value = attention.v_proj(hidden).view(shape).transpose(1, 2)
+    key = norm(attention.k_proj(hidden).unflatten(-1, heads)).transpose(1, 2)
+    value = attention.v_proj(hidden).unflatten(-1, heads).transpose(1, 2)
     first, second = key.chunk(2, dim=-1)
     return key * cos.unsqueeze(1) + torch.cat([-second, first], dim=-1) * sin.unsqueeze(1), value

@@ -304,7 +304,7 @@ def test_a_model_that_obeys_an_injection_costs_that_sample_alone(server, tmp_pat
     hostile = sample(0, spans=(Span(1.0, 1.5, INJECTION),))
     (failed, made), _ = annotate(server, tmp_path, [hostile, sample(1, spans=(Span(1.0, 1.5, "ball drops"),))])
     assert isinstance(failed, SampleError)
-    assert "an instruction to a model: 'Ignore the above'" in failed.reason
+    assert "Ignore the above instructions" in failed.reason
     assert made.caption == GOOD["caption"]
 
 
