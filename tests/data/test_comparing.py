@@ -45,37 +45,46 @@ def config(**values):
     return DataConfig(source="s", output="o", validate=ValidateConfig(**values))
 
 
-def test_what_a_benchmark_holds_is_dropped(index):
-    found = compare(OUTCOMES, config(decontaminate="drop", benchmark_index=(str(index),)))
-    assert {name: item.rule for name, item in found.dropped.items()} == {"cut.mp4": "benchmark", "holds.mp4": "benchmark", "copy.mp4": "duplicate"}
-    assert "bench/test/long.mp4" in found.dropped["cut.mp4"].reason
-    assert "bench/test/short.mp4" in found.dropped["holds.mp4"].reason
-    assert found.marks == {}
+def decide(tmp_path, config, outcomes=OUTCOMES):
+    """What is dropped and what is marked, by id."""
+    found = compare(outcomes, config, tmp_path / "decided.jsonl")
+    decisions = {one.id: decision for one, decision in zip(outcomes, found, strict=found.decided is not None)}
+    dropped = {name: decision.dropped for name, decision in decisions.items() if decision.dropped}
+    return dropped, {name: decision.marks for name, decision in decisions.items() if decision.marks}
 
 
-def test_or_marked_with_the_video_and_how_near_it_is(index):
-    found = compare(OUTCOMES, config(decontaminate="mark", benchmark_index=(str(index),), duplicates="mark"))
-    assert found.dropped == {}
-    assert found.marks["cut.mp4"]["benchmark"] == "bench/test/long.mp4"
-    assert 0 <= float(found.marks["cut.mp4"]["benchmark_bits"]) <= 10
-    assert found.marks["copy.mp4"] == {"duplicate_of": "own.mp4"}
-    assert "own.mp4" not in found.marks
+def test_what_a_benchmark_holds_is_dropped(index, tmp_path):
+    dropped, marks = decide(tmp_path, config(decontaminate="drop", benchmark_index=(str(index),)))
+    assert {name: item.rule for name, item in dropped.items()} == {"cut.mp4": "benchmark", "holds.mp4": "benchmark", "copy.mp4": "duplicate"}
+    assert "bench/test/long.mp4" in dropped["cut.mp4"].reason
+    assert "bench/test/short.mp4" in dropped["holds.mp4"].reason
+    assert marks == {}
 
 
-def test_how_near_is_for_the_recipe_to_say(index):
+def test_or_marked_with_the_video_and_how_near_it_is(index, tmp_path):
+    dropped, marks = decide(tmp_path, config(decontaminate="mark", benchmark_index=(str(index),), duplicates="mark"))
+    assert dropped == {}
+    assert marks["cut.mp4"]["benchmark"] == "bench/test/long.mp4"
+    assert 0 <= float(marks["cut.mp4"]["benchmark_bits"]) <= 10
+    assert marks["copy.mp4"] == {"duplicate_of": "own.mp4"}
+    assert "own.mp4" not in marks
+
+
+def test_how_near_is_for_the_recipe_to_say(index, tmp_path):
     strict = config(decontaminate="drop", benchmark_index=(str(index),), benchmark_bits=0, benchmark_share=1.0, duplicates="keep")
-    assert compare(OUTCOMES, strict).dropped == {}
-    assert compare(OUTCOMES, config(duplicate_bits=0)).dropped == {}
-    assert compare(OUTCOMES, config(duplicates="keep")).dropped == {}
+    for asked in (strict, config(duplicate_bits=0), config(duplicates="keep")):
+        assert decide(tmp_path, asked) == ({}, {})
     with pytest.raises(ManifestError, match="no such index"):
-        compare(OUTCOMES, config(decontaminate="mark", benchmark_index=("gone.npz",)))
+        decide(tmp_path, config(decontaminate="mark", benchmark_index=("gone.npz",)))
 
 
-def test_splits_are_by_video_and_the_sources_own_stay():
+def test_splits_are_by_video_and_the_sources_own_stay(tmp_path):
     rows = [*OUTCOMES, *(outcome(f"{i}.mp4", scene(10 + i, 8)) for i in range(30))]
-    given = replace(rows[2], sample=replace(rows[2].sample, split="test"))
+    own = rows[2].sample
+    assert own is not None
+    given = replace(rows[2], sample=replace(own, split="test"))
     asked = replace(config(duplicates="mark"), shares={"train": 0.5, "validation": 0.5})
-    found = compare([*rows[:2], given, *rows[3:]], asked)
+    found = compare([*rows[:2], given, *rows[3:]], asked, tmp_path / "decided.jsonl")
     assert (found.splits["own.mp4"], found.splits["copy.mp4"]) == ("test", "test")
     assert set(found.splits.values()) == {"train", "validation", "test"}
 

@@ -1,8 +1,8 @@
 """The last step of the build: which of the prepared rows stay, in which split, and what there is to tell of all of them.
 
 Two passes over prepared.jsonl: the first compares clips with earlier ones and with benchmarks, and groups them for the splits; the second writes. Both follow
-from the file alone, in its order, so that a build that was killed here, or prepared elsewhere, ends in the same manifest. Of a row that was passed its id,
-hashes and groups are remembered, nothing else.
+from the file alone, in its order, so that a build that was killed here, or prepared elsewhere, ends in the same manifest. Of a row that was passed its id
+and hashes are remembered, and its groups where splits are made, nothing else.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from videoperceiver.data import manifest
-from videoperceiver.data.comparing import Comparison, compare
+from videoperceiver.data.comparing import Decision, compare
 from videoperceiver.data.journal import rows_of
 from videoperceiver.data.outcomes import Outcome
 from videoperceiver.data.validate import Dropped, rule_table
@@ -24,7 +24,8 @@ from videoperceiver.runs import Run
 from videoperceiver.stages import DataConfig
 from videoperceiver.types import Sample
 
-MANIFEST, DROPPED = "manifest.parquet", "dropped.jsonl"
+MANIFEST, DROPPED, DECIDED = "manifest.parquet", "dropped.jsonl", ".decided.jsonl"
+_MARKS = ("duplicate_of", "benchmark")
 
 
 @dataclass
@@ -82,14 +83,14 @@ def assemble(run: Run, config: DataConfig, prepared: Path) -> dict[str, Any]:
     Raises:
         ManifestError: a row that no manifest takes, or a benchmark's index that cannot be read.
     """
-    comparison = compare(_outcomes(prepared), config)
+    comparison = compare(_outcomes(prepared), config, run.folder / DECIDED)
     counts, seconds, unused = Counts(), Counter[str](), set[str]()
     with (run.folder / f".{DROPPED}.part").open("w", encoding="utf-8") as dropped:
 
         def staying() -> Iterator[Sample]:
-            for outcome in _outcomes(prepared):
+            for outcome, decision in zip(_outcomes(prepared), comparison, strict=comparison.decided is not None):
                 seconds.update(outcome.seconds)
-                gone = comparison.dropped.get(outcome.id)
+                gone = decision.dropped
                 for item in (*outcome.dropped, *((gone,) if gone else ())):
                     dropped.write(json.dumps(item.to_row()) + "\n")
                 if outcome.sample is None:
@@ -97,22 +98,23 @@ def assemble(run: Run, config: DataConfig, prepared: Path) -> dict[str, Any]:
                 if gone:
                     unused.add(outcome.sample.video)
                     continue
-                sample = _decided(outcome.sample, comparison)
+                sample = _decided(outcome.sample, decision, comparison.splits)
                 unused.discard(sample.video)
                 counts.add(sample)
                 yield sample
 
         manifest.write(staying(), run.folder / MANIFEST)
     (run.folder / f".{DROPPED}.part").replace(run.folder / DROPPED)
+    (run.folder / DECIDED).unlink(missing_ok=True)
     for video in unused:
         _remove(run.folder / video)
     rules = rule_table((Dropped(**row) for row in rows_of(run.folder / DROPPED)), counts.parts, config.validate)
     return {
         **counts.told(),
         "rejected": len({reject["sample_id"] for reject in run.rejects()}),
-        "duplicates": sum(item.rule == "duplicate" for item in comparison.dropped.values()),
-        "overlaps": sum(item.rule == "benchmark" for item in comparison.dropped.values()),
-        "marked": dict(Counter(name for marks in comparison.marks.values() for name in marks if not name.endswith("_bits"))),
+        "duplicates": comparison.counts["duplicate"],
+        "overlaps": comparison.counts["benchmark"],
+        "marked": {name: comparison.counts[name] for name in _MARKS if comparison.counts[name]},
         "rules": [{"rule": row.rule, "says": row.says, "checked": row.checked, "dropped": row.dropped, "example": row.example} for row in rules],
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
         "annotate": _spent(run.folder / "annotate.json"),
@@ -123,10 +125,10 @@ def _outcomes(prepared: Path) -> Iterator[Outcome]:
     return (Outcome.from_json(row) for row in rows_of(prepared))
 
 
-def _decided(sample: Sample, comparison: Comparison) -> Sample:
+def _decided(sample: Sample, decision: Decision, splits: Mapping[str, str]) -> Sample:
     """With its split and its marks."""
-    split, marks = comparison.splits.get(sample.id, sample.split), comparison.marks.get(sample.id)
-    return replace(sample, split=split, tags={**sample.tags, **marks} if marks else sample.tags)
+    marks = decision.marks
+    return replace(sample, split=splits.get(sample.id, sample.split), tags={**sample.tags, **marks} if marks else sample.tags)
 
 
 def _remove(media: Path) -> None:

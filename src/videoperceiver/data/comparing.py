@@ -1,10 +1,14 @@
 """Each prepared clip held against the earlier ones and against benchmarks, in source order; and the split that it lands in."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import repeat
+from pathlib import Path
 
 from videoperceiver.data.duplicates import Duplicates, Likeness, groups_of
 from videoperceiver.data.fingerprints import Fingerprints
+from videoperceiver.data.journal import Journal, rows_of
 from videoperceiver.data.outcomes import Outcome
 from videoperceiver.data.splits import assign_splits
 from videoperceiver.data.validate import Dropped
@@ -12,23 +16,47 @@ from videoperceiver.stages import DataConfig
 from videoperceiver.types import Sample
 
 
-@dataclass
-class Comparison:
-    """What is known of clips only beside others.
+@dataclass(frozen=True)
+class Decision:
+    """What is known of a clip only beside others.
 
     Attributes:
-        dropped: id -> why the clip is left out.
-        marks: id -> tags of a clip that stays although it is like another one.
+        dropped: why it is left out, if it is.
+        marks: tags that it gets where it stays although it is like another one.
+    """
+
+    dropped: Dropped | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Comparison:
+    """Decisions in the order of the clips, to be read as often as wanted; they wait in a file, so that no memory grows with them.
+
+    Attributes:
+        decided: that file; None where nothing was compared.
+        counts: how many clips were dropped by each rule and how many got each mark.
         splits: id -> split; empty where the source's own stay.
     """
 
-    dropped: dict[str, Dropped] = field(default_factory=dict)
-    marks: dict[str, dict[str, str]] = field(default_factory=dict)
+    decided: Path | None = None
+    counts: Counter[str] = field(default_factory=Counter)
     splits: Mapping[str, str] = field(default_factory=dict)
 
+    def __iter__(self) -> Iterator[Decision]:
+        """One a clip; without end where nothing was compared."""
+        if self.decided is None:
+            return repeat(Decision())
+        return (Decision(Dropped(**row["dropped"]) if row["dropped"] else None, row["marks"]) for row in rows_of(self.decided))
 
-def compare(outcomes: Iterable[Outcome], config: DataConfig) -> Comparison:
+
+def compare(outcomes: Iterable[Outcome], config: DataConfig, decided: Path) -> Comparison:
     """Duplicates, overlaps with benchmarks, and splits by video, as the config asks for them.
+
+    Args:
+        outcomes: of all clips, in source order.
+        config: of the stage.
+        decided: where the decisions are written.
 
     Raises:
         ManifestError: a benchmark's index that cannot be read.
@@ -36,40 +64,49 @@ def compare(outcomes: Iterable[Outcome], config: DataConfig) -> Comparison:
     validate, found = config.validate, Comparison()
     if validate.duplicates == "keep" and validate.decontaminate == "keep" and not config.shares:
         return found
-    seen = Duplicates(validate.duplicate_bits)
+    decided.unlink(missing_ok=True)
+    found.decided, seen = decided, Duplicates(validate.duplicate_bits)
     indexes = [Fingerprints.load(path, validate.benchmark_share, validate.benchmark_bits) for path in validate.benchmark_index]
     pairs: list[tuple[str, str]] = []
     given: dict[str, str] = {}
-    for outcome in outcomes:
-        sample = outcome.sample
-        if sample is None or (validate.decontaminate != "keep" and _overlaps(outcome, sample, indexes, config, found)):
-            continue
-        hashes = outcome.hashes if len(outcome.hashes) else None
-        likeness = seen.check(sample, hashes, outcome.motion if len(outcome.motion) else None) if validate.duplicates != "keep" else Likeness()
-        if likeness.is_duplicate:
-            reason = f"it shows what {likeness.like!r} shows ({likeness.bits:.1f} of 64 bits apart)"
-            if validate.duplicates == "drop":
-                found.dropped[sample.id] = Dropped(sample.id, "sample", "", "duplicate", reason, outcome.media)
-                continue
-            found.marks.setdefault(sample.id, {})["duplicate_of"] = likeness.like
-        if config.shares:
-            pairs.extend(groups_of(sample, likeness))
-            if sample.split:
-                given[sample.id] = sample.split
+    with Journal(decided) as journal:
+        for outcome in outcomes:
+            decision, likeness = _decide(outcome, seen, indexes, config)
+            journal.add({"dropped": asdict(decision.dropped) if decision.dropped else None, "marks": decision.marks})
+            found.counts.update([decision.dropped.rule] if decision.dropped else list(decision.marks))
+            if config.shares and outcome.sample is not None and decision.dropped is None:
+                pairs.extend(groups_of(outcome.sample, likeness))
+                if outcome.sample.split:
+                    given[outcome.id] = outcome.sample.split
     if config.shares:
         found.splits = assign_splits(pairs, config.shares, config.seed, given)
     return found
 
 
-def _overlaps(outcome: Outcome, sample: Sample, indexes: Iterable[Fingerprints], config: DataConfig, found: Comparison) -> bool:
-    """Whether a clip is left out because a benchmark holds it."""
+def _decide(outcome: Outcome, seen: Duplicates, indexes: Iterable[Fingerprints], config: DataConfig) -> tuple[Decision, Likeness]:
+    validate, sample = config.validate, outcome.sample
+    if sample is None:
+        return Decision(), Likeness()
+    overlap = _overlap(outcome, sample, indexes, config) if validate.decontaminate != "keep" else Decision()
+    if overlap.dropped is not None or validate.duplicates == "keep":
+        return overlap, Likeness()
+    hashes, motion = (outcome.hashes, outcome.motion) if len(outcome.hashes) and len(outcome.motion) else (None, None)
+    likeness = seen.check(sample, hashes, motion)
+    if not likeness.is_duplicate:
+        return overlap, likeness
+    if validate.duplicates == "mark":
+        return Decision(None, {**overlap.marks, "duplicate_of": likeness.like}), likeness
+    reason = f"it shows what {likeness.like!r} shows ({likeness.bits:.1f} of 64 bits apart)"
+    return Decision(Dropped(sample.id, "sample", "", "duplicate", reason, outcome.media)), likeness
+
+
+def _overlap(outcome: Outcome, sample: Sample, indexes: Iterable[Fingerprints], config: DataConfig) -> Decision:
+    """Whether a benchmark holds the clip."""
     nearest = [near for index in indexes if (near := index.nearest(outcome.hashes)) is not None]
     if not nearest:
-        return False
+        return Decision()
     video, bits = min(nearest, key=lambda near: near[1])
     if config.validate.decontaminate == "mark":
-        found.marks.setdefault(sample.id, {}).update(benchmark=video, benchmark_bits=f"{bits:g}")
-        return False
+        return Decision(None, {"benchmark": video, "benchmark_bits": f"{bits:g}"})
     reason = f"the benchmark's video {video!r} holds the same pictures ({bits:.0f} of 64 bits apart)"
-    found.dropped[sample.id] = Dropped(sample.id, "sample", "", "benchmark", reason, outcome.media)
-    return True
+    return Decision(Dropped(sample.id, "sample", "", "benchmark", reason, outcome.media))

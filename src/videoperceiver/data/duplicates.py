@@ -9,7 +9,8 @@ Whatever is kept beside its like shares a group with it (`groups_of`), so that `
 """
 
 import hashlib
-from collections.abc import Iterator
+import sqlite3
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,20 +44,22 @@ class Likeness:
 
 
 class Duplicates:
-    """The clips seen so far, to be asked in source order; under a kilobyte a clip.
+    """The clips seen so far, to be asked in source order. Their hashes are held, 72 bytes a clip; the rest waits in a temporary file of sqlite's.
 
     Args:
         max_bits: mean bits of 64 by which the frames of like clips may differ.
     """
 
     def __init__(self, max_bits: float = 7):
-        self.max_bits = max_bits
-        self._ids: list[str] = []
-        self._media: list[int] = []
-        self._said: list[bytes] = []
-        self._by_content: dict[int, list[int]] = {}
-        self._hashed: list[int] = []
-        self._hashes, self._motion = np.zeros((8, 256), np.uint64), np.zeros((256, 128), np.int8)  # (8, capacity), (capacity, 128)
+        self.max_bits, self._num = max_bits, 0
+        self._hashes, self._clip = np.zeros((8, 256), np.uint64), np.zeros(256, np.int64)  # (8, capacity), (capacity,) number of the clip
+        self._table = sqlite3.connect("", isolation_level=None)  # on disk, and gone with the connection
+        weakref.finalize(self, self._table.close)
+        self._table.execute("PRAGMA journal_mode = OFF")
+        self._table.execute("PRAGMA synchronous = OFF")
+        self._table.execute("CREATE TABLE clips (number INTEGER PRIMARY KEY, id TEXT, media INTEGER, content INTEGER, said BLOB, motion BLOB)")
+        self._table.execute("CREATE INDEX contents ON clips (content) WHERE content != 0")
+        self._table.execute("BEGIN")
 
     def check(self, sample: Sample, hashes: np.ndarray | None = None, motion: np.ndarray | None = None) -> Likeness:
         """What an earlier clip has of this one; it is then remembered, unless it is a duplicate.
@@ -72,45 +75,51 @@ class Duplicates:
         if (hashes is None) != (motion is None):
             raise ValueError("got one of hashes and motion; expected both or neither")
         said, content, media = _statements(sample), _digest(sample.sha256) if sample.sha256 else 0, _digest(sample.video)
-        same = self._by_content.get(content, []) if content else []
-        like, bits = (same[0], 0.0) if same else (-1, 0.0)
-        is_duplicate = any(self._media[i] != media or _adds_nothing(said, self._said[i]) for i in same)
-        if not same and hashes is not None and motion is not None:
-            for i, apart in self._alike(evenly(hashes), motion):
-                like, bits = (i, apart) if like < 0 else (like, bits)
-                if not _contradict(said, self._said[i]):
-                    like, bits, is_duplicate = i, apart, True
-                    break
-        found = Likeness(self._ids[like], bits, is_duplicate) if like >= 0 else Likeness()
-        if not is_duplicate:
-            self._remember((sample.id, media, content), said, hashes, motion)
+        found = self._same_file(said, content, media)
+        if found is None:
+            found = Likeness() if hashes is None or motion is None else self._like(said, evenly(hashes), motion)
+        if not found.is_duplicate:
+            row = (sample.id, media, content, said, None if motion is None else motion.tobytes())
+            number = self._table.execute("INSERT INTO clips (id, media, content, said, motion) VALUES (?, ?, ?, ?, ?)", row).lastrowid
+            if hashes is not None and number is not None:
+                self._remember(number, evenly(hashes))
         return found
 
-    def _alike(self, asked: np.ndarray, motion: np.ndarray) -> Iterator[tuple[int, float]]:
-        """Earlier clips of like pictures in like motion and how far they are apart, the first one first."""
-        num = len(self._hashed)
-        bits = sum(np.bitwise_count(self._hashes[at, :num] ^ asked[at]).astype(np.int64) for at in _FIRST)
+    def _same_file(self, said: bytes, content: int, media: int) -> Likeness | None:
+        """Of clips with the same content; None where there is none."""
+        if not content:
+            return None
+        first, is_duplicate = "", False
+        query = "SELECT id, media, said FROM clips WHERE content = ? AND content != 0 ORDER BY number"
+        for name, where, before in self._table.execute(query, (content,)):
+            first = first or name
+            if where != media or _adds_nothing(said, before):
+                is_duplicate = True
+                break
+        return Likeness(first, 0.0, is_duplicate) if first else None
+
+    def _like(self, said: bytes, asked: np.ndarray, motion: np.ndarray) -> Likeness:
+        """Of clips of like pictures (8,) in like motion (128,): the first one that this one adds nothing to, else the first one."""
+        found = Likeness()
+        bits = sum(np.bitwise_count(self._hashes[at, : self._num] ^ asked[at]).astype(np.int64) for at in _FIRST)
         near = np.flatnonzero(bits <= len(asked) * self.max_bits)
         apart = distances(asked, self._hashes[:, near])
         for row in np.flatnonzero(apart <= self.max_bits):
-            if _moves_alike(motion, self._motion[near[row]]):
-                yield self._hashed[near[row]], float(apart[row])
+            number = int(self._clip[near[row]])
+            name, before, moved = self._table.execute("SELECT id, said, motion FROM clips WHERE number = ?", (number,)).fetchone()
+            if not _moves_alike(motion, np.frombuffer(moved, np.int8)):
+                continue
+            if not _contradict(said, before):
+                return Likeness(name, float(apart[row]), True)
+            found = found if found.like else Likeness(name, float(apart[row]))
+        return found
 
-    def _remember(self, about: tuple[str, int, int], said: bytes, hashes: np.ndarray | None, motion: np.ndarray | None) -> None:
-        index, (name, media, content) = len(self._ids), about
-        self._ids.append(name)
-        self._media.append(media)
-        self._said.append(said)
-        if content:
-            self._by_content.setdefault(content, []).append(index)
-        if hashes is None or motion is None:
-            return
-        num = len(self._hashed)
-        if num == len(self._motion):
+    def _remember(self, number: int, hashes: np.ndarray) -> None:
+        if self._num == len(self._clip):
             self._hashes = np.concatenate((self._hashes, np.zeros_like(self._hashes)), axis=1)
-            self._motion = np.concatenate((self._motion, np.zeros_like(self._motion)))
-        self._hashes[:, num], self._motion[num] = evenly(hashes), motion
-        self._hashed.append(index)
+            self._clip = np.concatenate((self._clip, np.zeros_like(self._clip)))
+        self._hashes[:, self._num], self._clip[self._num] = hashes, number
+        self._num += 1
 
 
 def groups_of(sample: Sample, likeness: Likeness) -> list[tuple[str, str]]:
@@ -134,11 +143,11 @@ def _statements(sample: Sample) -> bytes:
     if sample.spans:
         said.append(("events", repr([(span.label, round(10 * span.start_s), round(10 * span.end_s)) for span in sample.spans])))
     pairs = [(_digest(about), _digest(what)) for about, what in said]
-    return np.array([*pairs, (0, _digest(sample.caption))] if sample.caption else pairs, np.uint64).tobytes()
+    return np.array([*pairs, (0, _digest(sample.caption))] if sample.caption else pairs, np.int64).tobytes()
 
 
 def _pairs(said: bytes) -> set[tuple[int, int]]:
-    return {(about, what) for about, what in np.frombuffer(said, np.uint64).reshape(-1, 2).tolist()}
+    return {(about, what) for about, what in np.frombuffer(said, np.int64).reshape(-1, 2).tolist()}
 
 
 def _adds_nothing(said: bytes, before: bytes) -> bool:
@@ -152,4 +161,4 @@ def _contradict(said: bytes, before: bytes) -> bool:
 
 
 def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big") or 1
+    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big", signed=True) or 1
