@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar, get_args
 
 from videoperceiver.data.schema import SCHEMA_VERSION, VERSION_KEY, arrow_schema, check_columns, check_version, complete, from_row, to_batch, to_row
+from videoperceiver.data.seen import Seen
 from videoperceiver.errors import ManifestError
 from videoperceiver.types import BLANK, Question, QuestionKind, Sample
 
@@ -47,7 +48,7 @@ class Manifest:
     def __iter__(self) -> Iterator[Sample]:
         """Rows in file order, in bounded memory (ids are remembered to be unique)."""
         rows = _read_parquet(self.path) if _suffix(self.path) == ".parquet" else _read_jsonl(self.path)
-        seen: set[str] = set()
+        seen = Seen()
         for row in rows:
             sample = from_row(row)
             _check(sample, seen, self.path, self.allow_outside)
@@ -74,7 +75,7 @@ def write(samples: Iterable[Sample], path: str | os.PathLike[str], *, allow_outs
     """
     target = Path(path)
     save = _write_parquet if _suffix(target) == ".parquet" else _write_jsonl
-    seen: set[str] = set()
+    seen = Seen()
 
     def checked() -> Iterator[Sample]:
         for sample in samples:
@@ -132,11 +133,10 @@ def _check_path(sample: Sample, where: str | os.PathLike[str]) -> None:
         )
 
 
-def _check(sample: Sample, seen: set[str], path: Path, allow_outside: bool) -> None:
+def _check(sample: Sample, seen: Seen, path: Path, allow_outside: bool) -> None:
     """Refuse a row that would mislead a later stage, and remember its id."""
-    if not sample.id or sample.id in seen:
+    if not sample.id or not seen.add(sample.id):
         raise ManifestError(f"{path}: the id {sample.id!r} occurs twice or is empty; give every sample an id of its own")
-    seen.add(sample.id)
     if not allow_outside and (sample.video or sample.t_s):  # else a row of text alone
         _check_path(sample, path)
     for problem in _problems(sample):

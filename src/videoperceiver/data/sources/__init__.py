@@ -1,8 +1,10 @@
 """Where stage 0's clips come from: public data sets in their own layout, tables, shards, folders, manifests. One file a source, one shape for all."""
 
-import hashlib
 import logging
+import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 from videoperceiver.data.manifest import Manifest
 from videoperceiver.data.media import Media
@@ -48,16 +50,19 @@ def _listed(listed: Manifest) -> Iterator[tuple]:
 
 
 def _unclashed(clips: Clips) -> Clips:
-    """The same; refuses a second clip of an id, naming both. Of each id 8 bytes are remembered, and of its media the place alone."""
-    seen: dict[bytes, str] = {}
-    for sample, media in clips:
-        key = hashlib.blake2b(sample.id.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-        if key in seen:
-            raise ManifestError(
-                f"two clips have the id {sample.id!r}: {seen[key]} and {media.path}. Rename one of them, or build them apart: ids must be unique in a manifest"
-            )
-        seen[key] = media.path
-        yield sample, media
+    """The same; refuses a second clip of an id, naming both. Ids and places wait in a temporary file of sqlite's."""
+    with closing(sqlite3.connect("", isolation_level=None)) as known:
+        known.execute("PRAGMA journal_mode = OFF")
+        known.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, path BLOB) WITHOUT ROWID")
+        known.execute("BEGIN")
+        for sample, media in clips:
+            key = sample.id.encode("utf-8", "surrogateescape")
+            if known.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, os.fsencode(media.path))).rowcount == 0:
+                earlier = os.fsdecode(known.execute("SELECT path FROM seen WHERE id = ?", (key,)).fetchone()[0])
+                raise ManifestError(
+                    f"two clips have the id {sample.id!r}: {earlier} and {media.path}. Rename one, or build them apart: ids must be unique in a manifest"
+                )
+            yield sample, media
 
 
 def _told(clips: Clips, found: Found, request: Request) -> Clips:
