@@ -359,6 +359,22 @@ def test_what_waits_for_its_turn_gives_up_too_and_the_next_run_does_not(server):
     assert ask(endpoint) == ("kicks the ball",)  # tried again, after a 503
 
 
+def test_what_stops_the_run_ends_the_waiting_of_those_before_it(server):
+    server.replies = [answer(status=401, raw="bad key")]
+    endpoint = client(server, num_parallel=2)
+
+    def work(item):
+        if item == "second":
+            return ask(endpoint)
+        endpoint._rest(30)
+        return None
+
+    began = time.monotonic()
+    with pytest.raises(EndpointError, match="401"):
+        list(endpoint.each(work, ["first", "second"]))
+    assert time.monotonic() - began < 20
+
+
 def test_a_kept_answer_that_no_longer_fits_is_asked_for_again(server, tmp_path):
     server.replies = [answer('{"words": ["old"]}'), answer()]
     client(server, cache_folder=tmp_path).ask(ASKED, SCHEMA, lambda found: found["words"])

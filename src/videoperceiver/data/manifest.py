@@ -21,6 +21,8 @@ from videoperceiver.types import BLANK, Question, QuestionKind, Sample
 
 SPLITS = ("train", "validation", "test")
 _BATCH_ROWS = 256
+_GROUP_ROWS = 1024
+"""Rows a row group: what Parquet says of each group is held until the file is closed."""
 _Item = TypeVar("_Item")
 
 
@@ -189,7 +191,7 @@ def _write_parquet(samples: Iterable[Sample], path: Path) -> None:
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(path, arrow_schema(), compression="zstd") as writer:
-        for chunk in _chunks(samples):
+        for chunk in _chunks(samples, _GROUP_ROWS):
             writer.write_batch(to_batch([to_row(sample) for sample in chunk], str(path)))
 
 

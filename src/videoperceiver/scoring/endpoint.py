@@ -103,7 +103,7 @@ class ChatEndpoint:
         self._max_answer_tokens, self._limit_field, self._retry_temperature = max_answer_tokens, limit_field, retry_temperature
         self._cache = AnswerCache(cache_folder)
         self._num_parallel = num_parallel
-        self._stopped, self._lock = threading.Event(), threading.Lock()
+        self._stopped, self._fatal, self._lock = threading.Event(), "", threading.Lock()
         self._answered, self._silent = False, 0
         self.ledger = ledger or Ledger(token_budget=token_budget)
         self._pace = pace or Pace()
@@ -165,13 +165,26 @@ class ChatEndpoint:
         return self.each(lambda messages: self.ask(messages, schema, parse), conversations)
 
     def each(self, work: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
-        """Results of `work` in order, `num_parallel` of them at a time and begun ahead of their use; what one raises is raised at its place."""
+        """Results of `work` in order, `num_parallel` of them at a time and begun ahead of their use; what one raises is raised at its place.
+
+        What stops the run (an error that is not one request's) also ends the waiting of those before it, which raise it too.
+        """
         pending: deque[Any] = deque()
+
+        def told(item: Item) -> T:
+            try:
+                return work(item)
+            except EndpointError as error:
+                if not isinstance(error, NoAnswerError):
+                    self._fatal = self._fatal or str(error)
+                    self._stopped.set()
+                raise
+
         try:
             with ThreadPoolExecutor(self._num_parallel) as pool:
                 try:
                     for item in items:
-                        pending.append(pool.submit(work, item))
+                        pending.append(pool.submit(told, item))
                         if len(pending) >= self._num_parallel:
                             yield pending.popleft().result()
                     while pending:
@@ -181,6 +194,7 @@ class ChatEndpoint:
                     for future in pending:
                         future.cancel()
         finally:
+            self._fatal = ""
             self._stopped.clear()
 
     def _is_out(self, failure: "_Transient") -> bool:
@@ -205,8 +219,10 @@ class ChatEndpoint:
         self._rest(wait_s)
 
     def _rest(self, seconds: float) -> None:
-        """Waits; raises NoAnswerError where the run stops meanwhile."""
+        """Waits; raises NoAnswerError where the run stops meanwhile, or what stopped it."""
         if self._stopped.wait(seconds):
+            if self._fatal:
+                raise EndpointError(self._fatal)
             raise NoAnswerError(f"{self.base_url}: not asked any more, since the run stops")
 
     def _payload(self, messages: Messages, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FOLDER = "splits"
-_BATCH_ROWS = 256
+_GROUP_ROWS = 1024
 
 
 def split_files(samples: Iterable[Sample], folder: Path) -> Iterator[Sample]:
@@ -47,7 +47,7 @@ def split_files(samples: Iterable[Sample], folder: Path) -> Iterator[Sample]:
 
             for sample in samples:
                 waiting.setdefault(sample.split, []).append(sample)
-                if len(waiting[sample.split]) == _BATCH_ROWS:
+                if len(waiting[sample.split]) == _GROUP_ROWS:
                     flush(sample.split)
                 yield sample
             for split in list(waiting):
