@@ -32,8 +32,9 @@ def test_headline_claims_have_ten_seeds_and_a_control_at_equal_cpu():
     for claim in config.claims:
         if claim.family in ("stage 1", "stage 2"):
             assert len(config.seeds(claim.arm)) == 10
-            assert len(config.seeds(claim.against)) == (5 if claim.against in ("uniform-random", "poe-random") else 10)
+            assert len(config.seeds(claim.against)) == 10
     assert {"plain", "plain-cpu"} <= {claim.against for claim in config.claims if claim.arm == "full"}
+    assert {"plain", "event", "event-cpu"} <= {claim.against for claim in config.claims if claim.arm == "lean"}
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,12 @@ def grow(config, model, count=4):
 
 
 def test_the_loss_is_the_sum_of_terms_computed_apart(tiny_model, rendered, tmp_path):
-    config = config_of(tiny_model, rendered, tmp_path / "run", "uniform_weight=0.3", "joint_weight=0.2", "instruction_share=0")
+    config = config_of(tiny_model, rendered, tmp_path / "run", "event_weight=0.7", "uniform_weight=0.3", "joint_weight=0.2", "instruction_share=0")
     backbone, store, grown = grow(config, tiny_model)
     output = backbone([g.tree for g in grown], tap_blocks=(2,))
     loss, metrics = sft_loss(grown, output, config)
 
-    answer_nll, taps, uniform = _apart(backbone, store, grown)
+    answer_nll, event_nll, taps, uniform = _apart(backbone, store, grown)
     has_degraded = torch.tensor([g.sample.degradation is not None for g in grown])
     assert has_degraded.tolist() == [True, True, True, False]
     contrastive = contrastive_losses(
@@ -56,21 +56,24 @@ def test_the_loss_is_the_sum_of_terms_computed_apart(tiny_model, rendered, tmp_p
         ids=keyword_ids([g.sample.keywords for g in grown]),
     ).total()
     assert metrics["ce"] == pytest.approx(answer_nll, rel=1e-4)
+    assert metrics["ce_events"] == pytest.approx(event_nll, rel=1e-4)
     assert metrics["contrastive"] == pytest.approx(contrastive.item(), rel=1e-3)
     assert metrics["uniform"] == pytest.approx(uniform, rel=1e-4)
-    assert loss.item() == pytest.approx(answer_nll + 0.1 * contrastive.item() + 0.3 * uniform + 0.2 * metrics["joint"], rel=1e-3)
+    assert loss.item() == pytest.approx(answer_nll + 0.7 * event_nll + 0.1 * contrastive.item() + 0.3 * uniform + 0.2 * metrics["joint"], rel=1e-3)
 
 
 @torch.no_grad()
 def _apart(backbone, store, grown):
     """Cross-entropy, taps and the uniform term from one row a question and one pass a video: no tree shared anything."""
-    logps, taps, uniform = [], {"full": [], "view": [], "degraded": [], "text": []}, []
+    logps, about_event, taps, uniform = [], [], {"full": [], "view": [], "degraded": [], "text": []}, []
     for g in grown:
         sample, clip = g.sample, store.clip(g.sample)
-        for text, answer in [*((q.text, q.answer) for q in sample.questions), ("describe the video .", sample.caption)]:
+        asked = [*((q.text, q.answer, not q.static) for q in sample.questions), ("describe the video .", sample.caption, False)]
+        for text, answer, event in asked:
             b = TreeBuilder(backbone, clip)
             b.answer(b.question(b.video(), text), answer)
             logps.append(backbone([b.tree()]).logps)
+            about_event += [logps[-1]] if event else []
         b = TreeBuilder(backbone, clip)
         b.video(tap=True)
         full = backbone([b.tree()], tap_blocks=(2,)).taps[2][0]
@@ -91,7 +94,7 @@ def _apart(backbone, store, grown):
             node = d.answer(d.question(d.video(), q.text), q.answer, distribution=True)
             row = backbone([d.tree()]).distributions[0, node][0]
             uniform.append(-np.mean([float(row[backbone.encode_text(option)[0]]) for option in q.options]))
-    return -torch.cat(logps).mean().item(), taps, float(np.mean(uniform))
+    return -torch.cat(logps).mean().item(), -torch.cat(about_event).mean().item(), taps, float(np.mean(uniform))
 
 
 def test_static_questions_and_samples_without_a_twin_have_no_evidence_term(tiny_model, rendered, tmp_path):

@@ -1,5 +1,6 @@
 """Stage 1 with the options of its contrastive loss switched on: what they grow, and resume bit for bit."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -7,6 +8,8 @@ from tests.training.recipe import RECIPE
 from tests.training.test_sft_loss import WORDS, config_of, grow
 
 from videoperceiver.config import load
+from videoperceiver.data.clips import ClipStore
+from videoperceiver.data.collate import draw_questions, sft_tree
 from videoperceiver.errors import ConfigError
 from videoperceiver.models.backbone import BESIDE, Backbone
 from videoperceiver.stages import ContrastiveConfig, OptimConfig, SftConfig
@@ -50,6 +53,47 @@ def test_a_view_without_gradient_teaches_only_through_its_anchor(tiny_model, ren
         at = [row[t, getattr(g, role)] for t, g in enumerate(grown)]
         (gradient,) = torch.autograd.grad(output.taps[2][at].sum(), weight, retain_graph=True)
         assert bool(gradient.any()) == teaches
+
+
+def test_a_share_of_the_questions_is_asked_on_the_twin_too_and_the_others_need_none(tiny_model, rendered):
+    terms = ["contrastive.weight=0", "uniform_weight=0.6"]
+    backbone, whole = grow(config_of(tiny_model, rendered, *terms), tiny_model)
+    layout = sft.sft_layout(config_of(tiny_model, rendered, *terms, "evidence_share=0.3"))
+    samples = [g.sample for g in whole[:3]]
+    drawn = [asked for seed in range(200) for sample in samples for asked in draw_questions(sample, layout, np.random.default_rng(seed))]
+    about_event = [asked for asked in drawn if not asked.question.static]
+    assert sum(asked.on_degraded for asked in about_event) / len(about_event) == pytest.approx(0.3, abs=0.05)
+    assert not any(asked.on_degraded for asked in drawn if asked.question.static)
+    store = ClipStore([rendered], backbone.adapter.fit)
+    some = [sft_tree(backbone, s, store.clip(s), layout, np.random.default_rng(seed)) for seed in range(6) for s in samples]
+    assert {len(g.evidence) for g in some} >= {0, 1}
+    for g in some:
+        assert len(g.answers) == len(whole[0].answers)  # every question is still asked on V
+        assert len(g.tree.nodes) == len(g.answers) * 2 + 1 + (2 * len(g.evidence) + 2 if g.evidence else 0)  # without a question V' is not grown
+    full = backbone([g.tree for g in whole[:1]]).distributions
+    wanted = {whole[0].tree.nodes[at].labels.tobytes() + whole[0].tree.nodes[whole[0].tree.nodes[at].parent].input_ids.tobytes(): at for _, at, _ in whole[0].evidence}
+    first = next(g for g in some[::3] if g.evidence)
+    rows = backbone([first.tree]).distributions
+    for _, at, _ in first.evidence:
+        node = first.tree.nodes[at]
+        same = wanted[node.labels.tobytes() + first.tree.nodes[node.parent].input_ids.tobytes()]
+        torch.testing.assert_close(rows[0, at], full[0, same], rtol=1e-4, atol=1e-5)
+
+
+def test_the_whole_share_draws_nothing_more(tiny_model, rendered):
+    _, whole = grow(config_of(tiny_model, rendered), tiny_model)
+    drawn = {}
+    for overrides in ([], ["uniform_weight=0.6"]):
+        rng = np.random.default_rng(3)
+        draw_questions(whole[0].sample, sft.sft_layout(config_of(tiny_model, rendered, *overrides)), rng)
+        drawn[len(overrides)] = rng.random()
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("share", ["0", "1.5", "-0.1"])
+def test_a_share_that_is_none_is_refused(tiny_model, rendered, share):
+    with pytest.raises(ConfigError, match=r"evidence_share is .*; expected above 0, at most 1"):
+        config_of(tiny_model, rendered, f"evidence_share={share}")
 
 
 def options(model, data, output, *more):

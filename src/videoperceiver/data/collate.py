@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ class SftTree:
 
     Attributes:
         answers: nodes whose labels are trained by cross-entropy.
+        events: those of them that answer a question about the event.
         evidence: (answer node on V, answer node on V', candidate token ids) a question about the event.
         full, view, degraded, text: tapped nodes of h_V, h_V+, h_V', h_T; None where the sample has none.
     """
@@ -25,6 +26,7 @@ class SftTree:
     sample: Sample
     tree: Tree
     answers: list[int]
+    events: list[int] = field(default_factory=list)
     evidence: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)
     full: int | None = None
     view: int | None = None
@@ -41,7 +43,7 @@ class SftLayout:
         view: a second view of V too.
         text: the keywords too.
         concatenated: V' and the keywords follow V in one causal row, instead of standing alone.
-        evidence: questions about the event are also asked on V' (through all blocks), with full distributions.
+        evidence: of the questions about the event, the share that is also asked on V' (through all blocks), with full distributions.
         last_tap: the deepest tapped block; nodes that only serve the contrastive terms leave after it.
         view_dropout: of the second view.
         view_where: whether it acts on the features or on the attention.
@@ -58,7 +60,7 @@ class SftLayout:
     view: bool
     text: bool
     concatenated: bool
-    evidence: bool
+    evidence: float
     last_tap: int
     view_dropout: float
     view_where: Literal["features", "attention"]
@@ -75,25 +77,28 @@ class SftLayout:
 def sft_tree(backbone: Backbone, sample: Sample, clip: Clip, layout: SftLayout, rng: np.random.Generator) -> SftTree:
     """Grows one clip's stage-1 tree: V with its questions and caption, and what the V' terms need."""
     contrast = layout.contrast and sample.media == "video"
-    with_degraded = sample.degradation is not None and (layout.contrast or layout.evidence)
+    drawn = draw_questions(sample, layout, rng)
+    on_degraded = sample.degradation is not None and any(asked.on_degraded for asked in drawn)
+    with_degraded = sample.degradation is not None and (layout.contrast or on_degraded)
     builder = builder_of(backbone, sample, clip, with_degraded=with_degraded, max_tokens=layout.max_tokens)
     full = builder.video(tap=contrast)
     isolated = contrast and not layout.concatenated
     degraded = None
-    if with_degraded and (isolated or layout.evidence):
-        degraded = builder.degraded(depth=None if layout.evidence else layout.last_tap, tap=isolated)
-    answers, evidence = [], []
-    for question, instruction in draw_questions(sample, layout, rng):
-        asks_event = layout.evidence and not question.static and len(question.options) > 1
-        answer = builder.answer(builder.question(full, question.text, instruction=instruction), question.answer, distribution=asks_event)
+    if with_degraded and (isolated or on_degraded):
+        degraded = builder.degraded(depth=None if on_degraded else layout.last_tap, tap=isolated)
+    answers, events, evidence = [], [], []
+    for question, instruction, twice in drawn:
+        answer = builder.answer(builder.question(full, question.text, instruction=instruction), question.answer, distribution=twice)
         answers.append(answer)
-        if asks_event and degraded is not None:
+        if not question.static:
+            events.append(answer)
+        if twice and degraded is not None:
             twin = builder.answer(builder.question(degraded, question.text, instruction=instruction), question.answer, distribution=True)
             evidence.append((answer, twin, first_tokens(backbone, question.options)))
     if layout.captions and sample.caption and sample.media != "none":
         prompt = layout.caption_prompt if sample.media == "video" else layout.image_prompt
         answers.append(builder.answer(builder.question(full, prompt), sample.caption))
-    grown = SftTree(sample, builder.tree(), answers, evidence)
+    grown = SftTree(sample, builder.tree(), answers, events, evidence)
     if contrast:
         grown.full, depth, parent = full, layout.last_tap, -1
         if layout.concatenated:
@@ -108,10 +113,21 @@ def sft_tree(backbone: Backbone, sample: Sample, clip: Clip, layout: SftLayout, 
     return grown
 
 
-def draw_questions(sample: Sample, layout: SftLayout, rng: np.random.Generator) -> list[tuple[Question, str]]:
-    """The questions asked this time, each with the instruction that follows it ("" for most): all that is random about a sample's tree."""
+class Asked(NamedTuple):
+    """A question, the instruction that follows it ("" for most), and whether V' is asked too."""
+
+    question: Question
+    instruction: str
+    on_degraded: bool
+
+
+def draw_questions(sample: Sample, layout: SftLayout, rng: np.random.Generator) -> list[Asked]:
+    """The questions asked this time: all that is random about a sample's tree."""
     chosen = choose_questions(sample.questions, layout.questions_per_clip, rng)
-    return [(question, layout.instruction if rng.random() < layout.instruction_share else "") for question in chosen]
+    instructions = [layout.instruction if rng.random() < layout.instruction_share else "" for _ in chosen]
+    about_event = [not question.static and len(question.options) > 1 for question in chosen]
+    drawn = rng.random(len(chosen)) < layout.evidence if 0 < layout.evidence < 1 else np.full(len(chosen), layout.evidence > 0)
+    return [Asked(*asked) for asked in zip(chosen, instructions, (drawn & about_event).tolist(), strict=True)]
 
 
 def builder_of(backbone: Backbone, sample: Sample, clip: Clip, *, with_degraded: bool = True, max_tokens: int | None = None) -> TreeBuilder:

@@ -16,21 +16,24 @@ from videoperceiver.models.tree import IGNORE
 from videoperceiver.stages import ContrastiveConfig, OptimConfig, SftConfig
 from videoperceiver.training import runtime
 
-ANSWER = 1
+ANSWER, EVENT = 1, 2
+"""Roles of trained answers: to questions about the scenery or for the caption; to questions about the event."""
 TERMS = ("vv", "tv", "vt")
 """Equations (4), (5), (6), in the order of ContrastiveLosses.total."""
-SHARES = ("loss", "ce", "contrastive", *TERMS, "uniform", "joint")
+SHARES = ("loss", "ce", "ce_events", "contrastive", *TERMS, "uniform", "joint")
 """Logged values that add up over a step's micro-batches, as the loss does; the others are means."""
 ROLES = ("full", "view", "degraded", "text")
 """Of `SftTree`'s tapped nodes, those that a clip may lack last."""
 
 
 def counts(grown: list[SftTree]) -> dict[str, int]:
-    """How many things each mean of the loss runs over: answer tokens, contrasted clips, questions asked on V' and their answer tokens."""
+    """How many things each mean of the loss runs over: answer tokens, those about the event, contrasted clips, questions asked on V' and their answer tokens."""
     asked = [(g, on_full) for g in grown for on_full, *_ in g.evidence]
     answers = [(g, node) for g in grown for node in g.answers]
+    events = [(g, node) for g in grown for node in g.events]
     return {
         "answers": sum(map(_num_targets, answers)),
+        "events": sum(map(_num_targets, events)),
         "clips": sum(g.full is not None for g in grown),
         "questions": len(asked),
         "tokens": sum(map(_num_targets, asked)),
@@ -67,9 +70,13 @@ def sft_loss(
     here = counts(grown)
     whole = totals or here
     share = {name: here[name] / whole[name] if here[name] else 0.0 for name in here}
-    roles = runtime.roles(output, [dict.fromkeys(g.answers, ANSWER) for g in grown])  # (N,)
-    answer_nll = -output.logps[roles == ANSWER].sum() / max(1, whole["answers"])
+    roles = runtime.roles(output, [dict.fromkeys(g.answers, ANSWER) | dict.fromkeys(g.events, EVENT) for g in grown])  # (N,)
+    answer_nll = -output.logps[roles >= ANSWER].sum() / max(1, whole["answers"])
     loss, metrics = answer_nll, {"ce": answer_nll.item()}
+    if config.event_weight > 0:
+        event_nll = -output.logps[roles == EVENT].sum() / max(1, whole["events"])
+        loss = loss + config.event_weight * event_nll
+        metrics["ce_events"] = event_nll.item()
     if config.contrastive.weight > 0:
         weight = contrastive_weight(config, step)
         contrastive, logged = _contrastive(grown, output, config.contrastive, whole["clips"] if totals else None, queues)
