@@ -70,14 +70,16 @@ def test_a_share_of_the_questions_is_asked_on_the_twin_too_and_the_others_need_n
     for g in some:
         assert len(g.answers) == len(whole[0].answers)  # every question is still asked on V
         assert len(g.tree.nodes) == len(g.answers) * 2 + 1 + (2 * len(g.evidence) + 2 if g.evidence else 0)  # without a question V' is not grown
-    full = backbone([g.tree for g in whole[:1]]).distributions
-    wanted = {whole[0].tree.nodes[at].labels.tobytes() + whole[0].tree.nodes[whole[0].tree.nodes[at].parent].input_ids.tobytes(): at for _, at, _ in whole[0].evidence}
-    first = next(g for g in some[::3] if g.evidence)
-    rows = backbone([first.tree]).distributions
-    for _, at, _ in first.evidence:
-        node = first.tree.nodes[at]
-        same = wanted[node.labels.tobytes() + first.tree.nodes[node.parent].input_ids.tobytes()]
-        torch.testing.assert_close(rows[0, at], full[0, same], rtol=1e-4, atol=1e-5)
+    known = dict(twins(backbone, whole[0]))
+    rows = dict(twins(backbone, next(g for g in some[::3] if g.evidence)))  # the same clip
+    for question, row in rows.items():
+        torch.testing.assert_close(row, known[question], rtol=1e-4, atol=1e-5)
+
+
+def twins(backbone, grown):
+    """(question's tokens, distributions on V') of each question that V' is asked."""
+    rows = backbone([grown.tree]).distributions
+    return [(tuple(grown.tree.nodes[grown.tree.nodes[at].parent].input_ids), rows[0, at]) for _, at, _ in grown.evidence]
 
 
 def test_the_whole_share_draws_nothing_more(tiny_model, rendered):

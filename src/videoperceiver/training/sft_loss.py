@@ -27,7 +27,7 @@ ROLES = ("full", "view", "degraded", "text")
 
 
 def counts(grown: list[SftTree]) -> dict[str, int]:
-    """How many things each mean of the loss runs over: answer tokens, those about the event, contrasted clips, questions asked on V' and their answer tokens."""
+    """How many things each mean of the loss runs over: answer tokens, those about the event, contrasted clips, questions on V' and their answer tokens."""
     asked = [(g, on_full) for g in grown for on_full, *_ in g.evidence]
     answers = [(g, node) for g in grown for node in g.answers]
     events = [(g, node) for g in grown for node in g.events]
