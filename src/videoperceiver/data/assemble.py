@@ -9,13 +9,12 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from videoperceiver.data import manifest
+from videoperceiver.data.card.facts import Facts
 from videoperceiver.data.comparing import Decision, compare
 from videoperceiver.data.journal import rows_of
 from videoperceiver.data.outcomes import Outcome
@@ -26,50 +25,6 @@ from videoperceiver.types import Sample
 
 MANIFEST, DROPPED, DECIDED = "manifest.parquet", "dropped.jsonl", ".decided.jsonl"
 _MARKS = ("duplicate_of", "benchmark")
-
-
-@dataclass
-class Counts:
-    """What is told of the rows that stay; shares are None where nothing carries them."""
-
-    clips: int = 0
-    frames: int = 0
-    with_degraded: int = 0
-    times_assumed: int = 0
-    splits: Counter[str] = field(default_factory=Counter)
-    parts: Counter[str] = field(default_factory=Counter)
-    _removed: list[int] = field(default_factory=lambda: [0, 0])
-    _shares: np.ndarray = field(default_factory=lambda: np.zeros(3))
-
-    def add(self, sample: Sample) -> None:
-        """Counts a row."""
-        self.clips += 1
-        self.frames += len(sample.t_s)
-        self.splits[sample.split] += 1
-        self.times_assumed += sample.tags.get("times") == "assumed"
-        self.parts.update({"caption": bool(sample.caption.strip()), "question": len(sample.questions), "span": len(sample.spans), "sample": 1})
-        if sample.degradation is not None:
-            self.with_degraded += 1
-            if sample.degradation.removed is not None:
-                self._removed = [self._removed[0] + sample.degradation.removed, self._removed[1] + 1]
-        if sample.event_share is not None:
-            self._shares += (*sample.event_share, 1)
-
-    def told(self) -> dict[str, Any]:
-        """As JSON values."""
-        (removed, checked), (before, after, shared) = self._removed, self._shares.tolist()
-        return {
-            "clips": self.clips,
-            "captions": self.parts["caption"],
-            "questions": self.parts["question"],
-            "splits": dict(self.splits),
-            "with_degraded": self.with_degraded,
-            "event_removed": removed / checked if checked else None,
-            "event_share_before": before / shared if shared else None,
-            "event_share_after": after / shared if shared else None,
-            "times_assumed": self.times_assumed,
-            "frames": self.frames,
-        }
 
 
 def assemble(run: Run, config: DataConfig, prepared: Path) -> dict[str, Any]:
@@ -84,7 +39,7 @@ def assemble(run: Run, config: DataConfig, prepared: Path) -> dict[str, Any]:
         ManifestError: a row that no manifest takes, or a benchmark's index that cannot be read.
     """
     comparison = compare(_outcomes(prepared), config, run.folder / DECIDED)
-    counts, seconds, unused = Counts(), Counter[str](), set[str]()
+    facts, seconds, unused = Facts(), Counter[str](), set[str]()
     with (run.folder / f".{DROPPED}.part").open("w", encoding="utf-8") as dropped:
 
         def staying() -> Iterator[Sample]:
@@ -100,7 +55,7 @@ def assemble(run: Run, config: DataConfig, prepared: Path) -> dict[str, Any]:
                     continue
                 sample = _decided(outcome.sample, decision, comparison.splits)
                 unused.discard(sample.video)
-                counts.add(sample)
+                facts.add(sample)
                 yield sample
 
         manifest.write(staying(), run.folder / MANIFEST)
@@ -108,9 +63,10 @@ def assemble(run: Run, config: DataConfig, prepared: Path) -> dict[str, Any]:
     (run.folder / DECIDED).unlink(missing_ok=True)
     for video in unused:
         _remove(run.folder / video)
-    rules = rule_table((Dropped(**row) for row in rows_of(run.folder / DROPPED)), counts.parts, config.validate)
+    kept = {"caption": facts.captions, "question": facts.questions, "span": facts.spans, "sample": facts.clips}
+    rules = rule_table((Dropped(**row) for row in rows_of(run.folder / DROPPED)), kept, config.validate)
     return {
-        **counts.told(),
+        **_told(facts),
         "rejected": len({reject["sample_id"] for reject in run.rejects()}),
         "duplicates": comparison.counts["duplicate"],
         "overlaps": comparison.counts["benchmark"],
@@ -118,6 +74,22 @@ def assemble(run: Run, config: DataConfig, prepared: Path) -> dict[str, Any]:
         "rules": [{"rule": row.rule, "says": row.says, "checked": row.checked, "dropped": row.dropped, "example": row.example} for row in rules],
         "seconds": {phase: round(value, 3) for phase, value in seconds.items()},
         "annotate": _spent(run.folder / "annotate.json"),
+    }
+
+
+def _told(facts: Facts) -> dict[str, Any]:
+    """Of the rows that stay; shares are None where nothing carries them."""
+    return {
+        "clips": facts.clips,
+        "captions": facts.captions,
+        "questions": facts.questions,
+        "splits": {name: split.clips for name, split in facts.splits.items()},
+        "with_degraded": facts.degraded,
+        "event_removed": facts.removed / facts.checked if facts.checked else None,
+        "event_share_before": facts.share_before.mean,
+        "event_share_after": facts.share_after.mean,
+        "times_assumed": facts.assumed,
+        "frames": int(facts.frames.total),
     }
 
 
