@@ -1,7 +1,7 @@
 """Work done before it is asked for."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ _Item = TypeVar("_Item")
 AHEAD = 4
 
 
-def ahead(items: Iterable[_Item], size: int = AHEAD) -> Iterator[_Item]:
+def ahead(items: Iterable[_Item], size: int = AHEAD) -> Generator[_Item, None, None]:
     """The items of an iterable, produced in one thread up to `size` ahead of their use; what it raises is raised here."""
     iterator, end = iter(items), object()
     with ThreadPoolExecutor(1, "ahead") as thread:

@@ -116,7 +116,7 @@ class DataConfig:
     annotate: AnnotateConfig = field(default_factory=AnnotateConfig)
     validate: ValidateConfig = field(default_factory=ValidateConfig)
     shares: dict[str, float] = field(default_factory=dict)  # split -> share, by video, of clips whose source names none; empty = all are `split`
-    executor: Literal["local", "ray"] = "local"  # processes of this machine, or tasks of a Ray cluster
+    executor: Literal["local", "ray"] = "local"  # processes of this machine, or Ray Data on a cluster
     runtime: DataRuntimeConfig = field(default_factory=DataRuntimeConfig)
     max_reject_rate: float = 0.05
 

@@ -1,4 +1,4 @@
-"""A local Ray cluster of two workers: the rows of one process, a worker that is killed, tasks that kill, errors."""
+"""A local Ray cluster of two workers: the rows of one process, deaths, errors, what is drawn ahead, an early end."""
 
 import json
 import os
@@ -28,9 +28,17 @@ def test_ray_makes_the_rows_of_one_process_and_a_killed_worker_loses_nothing(cli
     assert found["workers"] == 2
     assert [row["n"] for row in found["doubled"]] == list(range(0, 18, 2))
     assert (tmp_path / "once").exists()
-    assert [row["n"] for row in found["killed"]] == [6, 4, 10]
-    assert "died" in found["killed"][1]
-    assert found["error"] == ["ConfigError", "ours"]
+    assert [row["n"] for row in found["killed"]] == [n if n in (4, 11) else 2 * n for n in range(14)]
+    assert [row["n"] for row in found["killed"] if "died" in row] == [4, 11]
+    assert "died unexpectedly" in found["killed"][4]["died"]
+    assert found["errors"] == [["ConfigError", "ours"], ["VideoPerceiverError", "a worker of stage 0 failed: RuntimeError: theirs"]]
+    assert found["task"] == "Map(_answer)", "Ray Data's map ran it"
+    assert found["taken"] == 60
+    assert found["ahead"] <= 16, "two windows of 2 x 2 chunks of 2"
+    assert found["drawn"] <= 16
+    assert found["answered"] == [2, 4]
+    assert found["closed_s"] < 60, "the workers were busy for 120 s a task"
+    assert found["interrupted"] == 5, "the row that was being told is on disk"
     assert found["finished"]
     assert (tmp_path / "died").exists()
     assert len(manifest.read(tmp_path / "ray" / "manifest.parquet")) == 10

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import time
+from importlib import import_module
 from pathlib import Path
 
 from videoperceiver.data.prepare import Preparation, make_worker
@@ -9,7 +11,7 @@ from videoperceiver.errors import ConfigError
 
 
 class Doubler:
-    """Doubles numbers; a row may ask for a death or an error first."""
+    """Doubles numbers; a row may ask for a death, an error or a pause first, or for the name of the Ray task that it is part of."""
 
     def __init__(self, settings: str):
         self.settings = settings
@@ -23,6 +25,9 @@ class Doubler:
             os.kill(os.getpid(), signal.SIGKILL)
         if "error" in row:
             raise ConfigError(row["error"]) if row["error"] == "ours" else RuntimeError(row["error"])
+        time.sleep(row.get("sleep_s", 0))
+        if "task" in row:
+            return {"task": import_module("ray").get_runtime_context().get_task_name()}
         return {"n": 2 * row["n"], "settings": self.settings}
 
     def close(self):

@@ -1,4 +1,4 @@
-"""Where the clips of stage 0 are prepared: in this process, in processes of this machine, or in tasks of a Ray cluster. Rows do not depend on which.
+"""Where the clips of stage 0 are prepared: in this process, in processes of this machine, or by Ray Data on a cluster. Rows do not depend on which.
 
 A worker is made from a function and a text, both of which can be named to another process: nothing is pickled. Tasks and outcomes are JSON values; no frame
 leaves the worker that decoded it.
@@ -37,9 +37,10 @@ def run_tasks(
     num_workers: int = 1,
     chunk: int = 8,
 ) -> Generator[dict[str, Any], None, None]:
-    """Outcomes in the order of the tasks, which are drawn only a few chunks ahead of what is consumed. Close it to end the workers early.
+    """Outcomes in the order of the tasks, which are drawn only a few chunks ahead of what is consumed, by Ray at most two windows of them.
 
-    A worker that dies is replaced and its chunk done again; a task that has killed three workers on its own is answered by `died`.
+    Close it to end the workers early. A worker that dies is replaced and its chunk done again; a task that kills worker after worker on its own is answered by
+    `died`.
 
     Args:
         executor: "local" (processes of this machine; one worker is this process itself) or "ray".

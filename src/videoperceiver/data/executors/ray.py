@@ -1,79 +1,134 @@
-"""Workers as Ray tasks: the same function, on as many machines as the cluster has.
+"""Workers on Ray Data: the same function, on as many machines as the cluster has.
 
-Paths go in and rows come out; frames never enter the object store. Ray starts a task again where its worker or its machine died. At most two chunks a worker
-are submitted ahead of what is consumed. Media, run folder and this package must be reachable under the same paths on every machine.
+The stream of chunks has no known length, a data set of Ray has: so it is cut into windows, each a data set with one chunk a block, mapped in order. The next
+window is drawn and put into the object store while one is worked on, and no more: what is drawn ahead, and what is done before its turn, is two windows at
+most. Paths go in and rows come out; frames never enter the object store. Ray does a chunk again where its worker or its machine died; one that it gave up is
+done again clip by clip. Media, run folder and this package must be reachable under the same paths on every machine.
 """
 
 import json
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from functools import lru_cache
+from itertools import islice
+from types import ModuleType
 from typing import Any
 
+from videoperceiver.data.ahead import ahead
 from videoperceiver.data.executors import MakeWorker, Row, Worker
 from videoperceiver.data.executors.naming import name_of, named, raised, told
 from videoperceiver.errors import VideoPerceiverError
 from videoperceiver.scoring.extras import require
 
 logger = logging.getLogger(__name__)
+_WINDOW = 64
+"""Chunks a worker in a window: at its end some workers wait for the others."""
+_UNDER_WAY = 2
+"""Tasks a worker: one waits in Ray's own queue, as Ray Data looks for ended ones only ten times a second."""
 _RETRIES = 3
-_AHEAD = 2
 _STORE_BYTES = 100 * 2**20
+_Chunk = list[Row]
+_Window = tuple[list[_Chunk], Any]
 
 
 def run_on_ray(
-    make_worker: MakeWorker, settings: str, chunks: Iterable[list[Row]], *, died: Callable[[Row, str], dict[str, Any]], num_workers: int
+    make_worker: MakeWorker, settings: str, chunks: Iterable[_Chunk], *, died: Callable[[Row, str], dict[str, Any]], num_workers: int
 ) -> Generator[dict[str, Any], None, None]:
     """As `run_tasks`, on the cluster that RAY_ADDRESS names, or on one of this machine alone that lasts as long as the run."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray = require("ray", extra="ray", purpose="executor: ray")
-    begun_here = not ray.is_initialized()
-    if begun_here:
-        own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": num_workers, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, **own)
-    task = ray.remote(num_cpus=1, max_retries=_RETRIES, retry_exceptions=False)(_answer)
+    ray, begun_here = _connected(num_workers)
     where = json.dumps([name_of(make_worker), settings, os.getcwd()])
-    pending: deque[tuple[list[Row], Any]] = deque()
 
-    def outcomes() -> list[dict[str, Any]]:
-        rows, reference = pending.popleft()
-        try:
-            said = json.loads(ray.get(reference))
-        except ray.exceptions.WorkerCrashedError as error:
-            if len(rows) == 1:
-                return [died(rows[0], str(error).strip().partition("\n")[0])]
-            pending.extendleft((row, task.remote(where, json.dumps(row))) for row in reversed([[row] for row in rows]))
-            return []
-        except ray.exceptions.RayError as error:
-            raise VideoPerceiverError(f"Ray could not run a chunk of {len(rows)} clips: {error}") from error
-        if "error" in said:
-            raise raised(said["error"])
-        return said["outcomes"]
+    def prepared() -> Iterator[_Window]:
+        iterator = iter(chunks)
+        while window := list(islice(iterator, _WINDOW * num_workers)):
+            yield window, _mapped(ray, where, window, num_workers, strict=False)
 
     try:
-        for rows in chunks:
-            pending.append((rows, task.remote(where, json.dumps(rows))))
-            while len(pending) > _AHEAD * num_workers:
-                yield from outcomes()
-        while pending:
-            yield from outcomes()
+        with closing(ahead(prepared(), 1)) as windows:
+            for window, mapped in windows:
+                yield from _in_order(window, mapped, lambda row: _alone(ray, where, row, died))
     finally:
-        for _, reference in pending:
-            ray.cancel(reference, force=True)
         if begun_here:
             ray.shutdown()
 
 
-def _answer(where: str, rows: str) -> str:
+def _connected(num_workers: int) -> tuple[ModuleType, bool]:
+    """Ray, and whether it was started here."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray = require("ray", extra="ray", purpose="executor: ray")
+    require("ray.data", extra="ray", purpose="executor: ray")
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # a line for every window, and for a death a traceback of what is answered here
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # that is max_retries; Ray names no successor
+    begun_here = not ray.is_initialized()
+    if begun_here:
+        own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": num_workers, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, **own)
+    return ray, begun_here
+
+
+def _mapped(ray: Any, where: str, window: list[_Chunk], num_workers: int, *, strict: bool) -> Any:
+    """The answers to a window as a data set that is worked on when it is read. Where not strict, chunks that ended their workers are missing from it."""
+    rows = [{"place": place, "rows": json.dumps(chunk)} for place, chunk in enumerate(window)]
+    blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
+    context = blocks.context  # a copy, of this data set alone
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False  # the stage has its own
+    context.max_errored_blocks = 0 if strict else -1
+    context.op_resource_reservation_enabled = False  # would submit no more tasks than there are processors, and leave these idle between tasks
+    tasks = ray.data.TaskPoolStrategy(size=min(_UNDER_WAY * num_workers, len(rows)))
+    return blocks.map(_answer, fn_kwargs={"where": where}, compute=tasks, num_cpus=1, max_retries=_RETRIES)
+
+
+def _answers(mapped: Any) -> Generator[tuple[int, list[dict[str, Any]]], None, None]:
+    """Places and answers, in order, as they are there. Closing it ends the tasks."""
+    with closing(iter(mapped.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))) as blocks:
+        for block in blocks:
+            for row in block.to_pylist():
+                answer = json.loads(row["answer"])
+                if "error" in answer:
+                    raise raised(answer["error"])
+                yield row["place"], answer["outcomes"]
+
+
+def _in_order(window: list[_Chunk], mapped: Any, alone: Callable[[Row], dict[str, Any]]) -> Generator[dict[str, Any], None, None]:
+    """Outcomes of a window; clips of chunks that Ray gave up are done `alone`, in their turn."""
+    done = 0
+    with closing(_answers(mapped)) as answers:
+        for place, outcomes in answers:
+            yield from _again(window[done:place], alone)
+            yield from outcomes
+            done = place + 1
+    yield from _again(window[done:], alone)
+
+
+def _again(chunks: list[_Chunk], alone: Callable[[Row], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for chunk in chunks:
+        logger.warning("workers of stage 0 died over the same %d clips %d times; each is done again alone", len(chunk), _RETRIES + 1)
+        yield from map(alone, chunk)
+
+
+def _alone(ray: Any, where: str, row: Row, died: Callable[[Row, str], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        with closing(_answers(_mapped(ray, where, [[row]], 1, strict=True))) as answers:
+            return next(answers)[1][0]
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+        return died(row, str(error).strip().partition("\n")[0])
+    except ray.exceptions.RayError as error:
+        raise VideoPerceiverError(f"Ray could not prepare a clip: {error}") from error
+
+
+def _answer(row: dict[str, Any], where: str) -> dict[str, Any]:
     """In a worker of Ray: a chunk's outcomes. The worker it is made with stays for the next chunk."""
     try:
-        return json.dumps({"outcomes": _worker(where).answer(json.loads(rows))})
+        answer = {"outcomes": _worker(where).answer(json.loads(row["rows"]))}
     except Exception as error:
         logger.exception("a worker of stage 0 failed")
-        return json.dumps({"error": told(error)})
+        answer = {"error": told(error)}
+    return {"place": row["place"], "answer": json.dumps(answer)}
 
 
 @lru_cache(maxsize=1)
