@@ -15,13 +15,16 @@ class Seen:
     def __len__(self) -> int:
         return len(self._sorted) + len(self._new)
 
-    def add(self, name: str) -> bool:
-        """Adds a name; whether it is new."""
+    def __contains__(self, name: str) -> bool:
         key = hash(name)
         at = int(self._sorted.searchsorted(key))
-        if key in self._new or (at < len(self._sorted) and self._sorted[at] == key):
+        return key in self._new or (at < len(self._sorted) and bool(self._sorted[at] == key))
+
+    def add(self, name: str) -> bool:
+        """Adds a name; whether it is new."""
+        if name in self:
             return False
-        self._new.add(key)
+        self._new.add(hash(name))
         if len(self._new) >= max(_LEAST, len(self._sorted) // 8):  # a growing share, so that sorting in takes linear time in all
             self._sorted = np.union1d(self._sorted, np.fromiter(self._new, np.int64, len(self._new)))
             self._new = set()

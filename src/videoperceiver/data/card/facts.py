@@ -1,4 +1,4 @@
-"""What is to be said of a data set, gathered in one pass over its manifest in memory that does not grow with it."""
+"""What is to be said of a data set, gathered in one pass over its manifest, in memory that grows by eight bytes a media file."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from videoperceiver.data import reviews
 from videoperceiver.data.card.spread import Spread, Tally
+from videoperceiver.data.seen import Seen
 from videoperceiver.types import Question, Sample
 
 RARE = 0.05
@@ -55,7 +56,6 @@ class Facts:
         spans: annotated events.
         assumed: clips whose times had to be assumed.
         rejected: clips that a reviewer rejected.
-        shared: files whose clips lie in more than one split.
         examples: a few samples of each source, those first whose V' passed the check.
     """
 
@@ -77,9 +77,9 @@ class Facts:
     spans: int = 0
     assumed: int = 0
     rejected: int = 0
-    shared: int = 0
     examples: dict[str, list[Sample]] = field(default_factory=dict)
-    _split_of: dict[int, str] = field(default_factory=dict)  # 64 bits of each file's hash
+    _files: dict[str, Seen] = field(default_factory=dict)  # of each split, by hash
+    _shared: Seen = field(default_factory=Seen)
 
     @property
     def clips(self) -> int:
@@ -98,6 +98,11 @@ class Facts:
     def degraded(self) -> int:
         """Clips with V'."""
         return sum(split.degraded for split in self.splits.values())
+
+    @property
+    def shared(self) -> int:
+        """Files whose clips lie in more than one split."""
+        return len(self._shared)
 
     def counted(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """Passes rows on, and counts each on the way."""
@@ -119,10 +124,9 @@ class Facts:
         self.assumed += sample.tags.get("times") == "assumed"
         self.rejected += reviews.of(sample) == "rejected"
         if sample.sha256:
-            file = hash(sample.sha256)
-            before = self._split_of.setdefault(file, sample.split)
-            if before not in (sample.split, ""):
-                self.shared, self._split_of[file] = self.shared + 1, ""  # counted once
+            files = self._files.setdefault(sample.split, Seen())
+            if files.add(sample.sha256) and sum(sample.sha256 in other for other in self._files.values()) > 1:
+                self._shared.add(sample.sha256)
         for question in sample.questions:
             self._ask(question)
         if sample.media == "video":
