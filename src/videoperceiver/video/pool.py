@@ -43,7 +43,8 @@ class _Worker:
 
     @property
     def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
+        process = self._process  # read once: the thread that owns it may end it meanwhile
+        return None if process is None else process.pid
 
     def _start(self) -> Channel:
         if self._channel is not None and self._process is not None and self._process.poll() is None:
@@ -174,13 +175,14 @@ class DecodePool:
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that are running."""
-        return [worker.pid for worker in self._workers if worker.pid is not None]
+        return [pid for worker in self._workers if (pid := worker.pid) is not None]
 
     def close(self) -> None:
         """Ends all workers at once."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for pid in self.pids:
-            os.kill(pid, signal.SIGKILL)  # the threads that wait for them see it and come back
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # the threads that wait for them see it and come back
         self._threads.shutdown(wait=True)
         for worker in self._workers:
             worker.end()

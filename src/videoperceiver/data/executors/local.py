@@ -37,7 +37,8 @@ class _Process:
 
     @property
     def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
+        process = self._process  # read once: the thread that owns it may end it meanwhile
+        return None if process is None else process.pid
 
     def _start(self) -> Channel:
         if self._channel is not None:
@@ -102,7 +103,7 @@ def run_in_processes(
     finally:
         for future in pending:
             future.cancel()
-        for pid in [process.pid for process in processes if process.pid is not None]:
+        for pid in [pid for process in processes if (pid := process.pid) is not None]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         threads.shutdown(wait=True)
