@@ -86,10 +86,10 @@ def _by_question(rows: Sequence[Row], finding: Finding) -> Table:
 
 def _new_seeds(config: StudyConfig, rows: Sequence[Row]) -> list[Block]:
     """Claims whose arms the demo had run on seeds 0 to 4, on the others alone."""
-    known = {"plain", "full"}
+    known = {"plain", "full", "full-stage2"}
     told = [sentence(j) for j in judge(config, rows, NEW_SEEDS) if {j.claim.arm, j.claim.against} <= known]
     return [
-        "Plain fine-tuning and the full stage 1 had been run on seeds 0 to 4 before the plan. On seeds 5 to 9 alone:",
+        "Plain fine-tuning, the full stage 1 and the shipped stage 2 had been run on seeds 0 to 4 before the plan. On seeds 5 to 9 alone:",
         Items(tuple(told)),
     ]
 
