@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from videoperceiver.config import load
 from videoperceiver.lab import effects, finding_page, plots
 from videoperceiver.lab.finding import EXPLORED, find, judge
-from videoperceiver.lab.finding_words import sentence, spread
+from videoperceiver.lab.finding_words import WHERE, claims_table, sentence, spread
 from videoperceiver.lab.plots import Mark
 from videoperceiver.lab.rows import Answers, Row
 from videoperceiver.lab.study import StudyConfig
@@ -61,6 +62,15 @@ def test_verdicts_of_clear_effects(config):
     assert better.cost_ratio == 2.0
     assert after.slices == []
     assert math.isnan(after.cost_ratio)
+
+
+def test_a_gain_that_another_slice_pays_for_says_so(config):
+    better = judge(config, rows_of(RIGHT))[0]
+    assert len(better.slices) > 1
+    assert ", and harms" not in sentence(better)
+    paid = replace(better, verdicts=dict.fromkeys(better.slices, effects.HARMS) | {"conflict": effects.HELPS})
+    assert f": helps, and harms where {WHERE.get(better.slices[1], better.slices[1])}" in sentence(paid)
+    assert any("helps, and harms where" in row[-2] for row in claims_table("stage 1", [paid]).rows)
 
 
 def test_p_values_are_corrected_within_a_family(config):

@@ -96,12 +96,19 @@ def sentence(judged: Judged) -> str:
     if len(main.seeds) < judged.num_planned:
         state = f"undecided yet, {seeds_words(judged)}: "
     else:
-        state = f"{judged.verdicts[first]}: "
+        state = f"{whole_verdict(judged)}: "
     said = f"{name}: {state}{spread(main)} points where {WHERE.get(first, first)}, above 0 in {main.num_above} of {len(main.seeds)} seeds"
     for other in others:
         said += f"; {WHERE.get(other, other)}: {spread(judged.effects[other])}"
     ratio = "" if math.isnan(judged.cost_ratio) else f" Cost: {judged.cost_ratio:.2f} times the CPU of what it is compared with."
     return said + "." + ratio
+
+
+def whole_verdict(judged: Judged) -> str:
+    """The verdict where the claim decides, and where else it harms: a gain may be paid for on another slice."""
+    first, *others = judged.slices
+    harmed = [WHERE.get(name, name) for name in others if judged.verdicts[name] == effects.HARMS]
+    return ", and harms where ".join([judged.verdicts[first], *([" and ".join(harmed)] if harmed else [])])
 
 
 def state(finding: Finding) -> list[Block]:
@@ -125,7 +132,7 @@ def claims_table(family: str, members: Sequence[Judged]) -> Table:
         cells = [spread(judged.effects[name]) if name in judged.effects else NOT_YET if name in judged.claim.slices else "" for name in slices]
         p_value = "" if family == EXPLORATORY else p_words(judged.adjusted.get(first, math.nan)) if judged.slices else NOT_YET
         ratio = "" if math.isnan(judged.cost_ratio) else f"× {judged.cost_ratio:.2f}"
-        verdict = judged.verdicts.get(first, NOT_YET)
+        verdict = whole_verdict(judged) if judged.slices else NOT_YET
         rows.append(
             (judged.claim.says, f"{judged.claim.arm} − {judged.claim.against}", f"{judged.num_seeds} of {judged.num_planned}", *cells, p_value, verdict, ratio)
         )
