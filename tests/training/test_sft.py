@@ -40,7 +40,7 @@ def grow(config, model, count=4):
 
 
 def test_the_loss_is_the_sum_of_terms_computed_apart(tiny_model, rendered, tmp_path):
-    config = config_of(tiny_model, rendered, tmp_path / "run", "event_weight=0.7", "uniform_weight=0.3", "joint_weight=0.2", "instruction_share=0")
+    config = config_of(tiny_model, rendered, tmp_path / "run", "events.weight=0.7", "uniform_weight=0.3", "joint_weight=0.2", "instruction_share=0")
     backbone, store, grown = grow(config, tiny_model)
     output = backbone([g.tree for g in grown], tap_blocks=(2,))
     loss, metrics = sft_loss(grown, output, config)

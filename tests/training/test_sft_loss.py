@@ -180,7 +180,7 @@ def rank_step(backbone, trees, config, totals, queues):
 def work(rank, model, data, store, results):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    config = config_of(model, data, "contrastive.queue_size=4", "uniform_weight=0.3", "event_weight=0.5")
+    config = config_of(model, data, "contrastive.queue_size=4", "uniform_weight=0.3", "events.weight=0.5")
     backbone, trees = grow(config, model, SHARES[rank])
     here = counts(trees)
     totals = {name: torch.tensor(float(value)) for name, value in here.items()}
@@ -199,7 +199,7 @@ def test_two_ranks_equal_one_process_with_the_whole_batch(tiny_model, rendered, 
         shared = manager.dict()
         mp.start_processes(work, (tiny_model, rendered, tmp_path / "store", shared), nprocs=2, start_method="fork")
         results = dict(shared)
-    config = config_of(tiny_model, rendered, "contrastive.queue_size=4", "uniform_weight=0.3", "event_weight=0.5")
+    config = config_of(tiny_model, rendered, "contrastive.queue_size=4", "uniform_weight=0.3", "events.weight=0.5")
     backbone, trees = grow(config, tiny_model)
     queues = Queues(4, [2])
     loss, metrics, gradients = rank_step(backbone, trees, config, None, queues)

@@ -58,7 +58,7 @@ def test_a_view_without_gradient_teaches_only_through_its_anchor(tiny_model, ren
 def test_a_share_of_the_questions_is_asked_on_the_twin_too_and_the_others_need_none(tiny_model, rendered):
     terms = ["contrastive.weight=0", "uniform_weight=0.6"]
     backbone, whole = grow(config_of(tiny_model, rendered, *terms), tiny_model)
-    layout = sft.sft_layout(config_of(tiny_model, rendered, *terms, "evidence_share=0.3"))
+    layout = sft.sft_layout(config_of(tiny_model, rendered, *terms, "events.share=0.3"))
     samples = [g.sample for g in whole[:3]]
     drawn = [asked for seed in range(200) for sample in samples for asked in draw_questions(sample, layout, np.random.default_rng(seed))]
     about_event = [asked for asked in drawn if not asked.question.static]
@@ -94,8 +94,8 @@ def test_the_whole_share_draws_nothing_more(tiny_model, rendered):
 
 @pytest.mark.parametrize("share", ["0", "1.5", "-0.1"])
 def test_a_share_that_is_none_is_refused(tiny_model, rendered, share):
-    with pytest.raises(ConfigError, match=r"evidence_share is .*; expected above 0, at most 1"):
-        config_of(tiny_model, rendered, f"evidence_share={share}")
+    with pytest.raises(ConfigError, match=r"events.weight and share are 0 and .*; expected weight >= 0, 0 < share <= 1"):
+        config_of(tiny_model, rendered, f"events.share={share}")
 
 
 def options(model, data, output, *more):

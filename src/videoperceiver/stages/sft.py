@@ -61,6 +61,21 @@ class ContrastiveConfig:
 
 
 @dataclass(frozen=True)
+class EventConfig:
+    """How stage 1 treats questions about the event (docs/method.md, "Beyond the paper")."""
+
+    weight: float = 0.0  # a second cross-entropy over their answers alone: captions and scenery have most of the tokens
+    share: float = 1.0  # of them, those that uniform_weight and joint_weight ask V' too: less costs less; the means expect the same
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or not 0 < self.share <= 1:
+            raise ConfigError(
+                f"events.weight and share are {self.weight:g} and {self.share:g}; expected weight >= 0, 0 < share <= 1; "
+                "uniform_weight=0 joint_weight=0 asks V' nothing"
+            )
+
+
+@dataclass(frozen=True)
 class SftConfig:
     """Stage 1: supervised fine-tuning with the contrastive loss (paper 3.2)."""
 
@@ -74,10 +89,9 @@ class SftConfig:
     batch_size: int = 16  # clips a step
     questions_per_clip: int = 0  # 0 = all
     captions: bool = True
-    event_weight: float = 0.0  # a second cross-entropy over the answers about the event alone: captions and scenery have most of the tokens
+    events: EventConfig = field(default_factory=EventConfig)
     uniform_weight: float = 0.0  # method section 7: CE between pi(.|V') and the uniform over the answer class
     joint_weight: float = 0.0  # method section 7: counterfactual product of experts
-    evidence_share: float = 1.0  # of the questions about the event, those that these two terms ask V' too: less costs less; their means expect the same
     instruction_share: float = 0.1  # of questions asked with the refeed instruction, so that stage 2 may use it
     instruction: str = REFEED_INSTRUCTION
     caption_prompt: str = CAPTION_PROMPT
@@ -93,5 +107,3 @@ class SftConfig:
 
     def __post_init__(self) -> None:
         check_operator(self.operator or "hold")
-        if not 0 < self.evidence_share <= 1:
-            raise ConfigError(f"evidence_share is {self.evidence_share:g}; expected above 0, at most 1; uniform_weight=0 joint_weight=0 asks V' nothing")

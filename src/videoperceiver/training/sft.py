@@ -175,7 +175,7 @@ def sft_layout(config: SftConfig) -> SftLayout:
         view=config.contrastive.vv > 0,
         text=config.contrastive.tv > 0 or config.contrastive.vt > 0,
         concatenated=config.contrastive.layout == "concatenated",
-        evidence=config.evidence_share if config.uniform_weight > 0 or config.joint_weight > 0 else 0.0,
+        evidence=config.events.share if config.uniform_weight > 0 or config.joint_weight > 0 else 0.0,
         last_tap=max(config.contrastive.tap_blocks),
         view_dropout=config.contrastive.view_dropout,
         view_where=config.contrastive.view,

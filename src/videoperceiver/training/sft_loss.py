@@ -73,9 +73,9 @@ def sft_loss(
     roles = runtime.roles(output, [dict.fromkeys(g.answers, ANSWER) | dict.fromkeys(g.events, EVENT) for g in grown])  # (N,)
     answer_nll = -output.logps[roles >= ANSWER].sum() / max(1, whole["answers"])
     loss, metrics = answer_nll, {"ce": answer_nll.item()}
-    if config.event_weight > 0:
+    if config.events.weight > 0:
         event_nll = -output.logps[roles == EVENT].sum() / max(1, whole["events"])
-        loss = loss + config.event_weight * event_nll
+        loss = loss + config.events.weight * event_nll
         metrics["ce_events"] = event_nll.item()
     if config.contrastive.weight > 0:
         weight = contrastive_weight(config, step)
