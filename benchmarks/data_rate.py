@@ -4,8 +4,8 @@ Clips of 3 seconds, 320 x 240, H.264 at 25 fps (30 to 40 kB) with a brief event 
 embedded proxy, duplicates by perceptual hash. Three ways prepare the same clips in turns: this process on one core, the pool of two workers, two Ray workers.
 `ratio` is the rate of the pool over that of one process; goal 1.6. It holds if also the pool makes at least 20 clips a second, Ray no less than 0.9 of the
 pool, all three the same rows, and the peak memory of a build over 100,000 rows of tiny clips exceeds that over 1,000 by less than a tenth. Rates leave out
-what a process does once (imports, networks, the cluster): they are clips over the time from the 16th outcome on. `--quick` takes fewer clips, one turn, and
-5,000 rows in place of 100,000. Workers use one thread each.
+what a process does once (imports, networks, the cluster) and the end, when some have nothing left: each worker writes down when it began and ended a chunk,
+and counted is the time in which all were at work. `--quick` takes fewer clips, one turn, and 5,000 rows in place of 100,000. Workers use one thread each.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import closing
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from videoperceiver.video.write import write_mp4
 
 GOAL_RATE, GOAL_RATIO, GOAL_RAY, GOAL_MEMORY = 20.0, 1.6, 0.9, 1.1
 FPS, NUM_FRAMES, SECONDS = 25, 8, 3
+CHUNK = 8
 CAPTIONS = (
     "A man in a red shirt opens the door and walks out of the room.",
     "The dog jumps over the fence while a woman waves her hand.",
@@ -87,15 +89,40 @@ def tasks(folder: Path, num: int) -> list[dict]:
     return made
 
 
-def rate(executor: str, workers: int, settings: Path, rows: list[dict], warm: int) -> tuple[float, list[dict]]:
-    """Clips a second once `warm` of them are done, and all outcomes."""
-    made, began_s = [], 0.0
-    with closing(run_tasks(executor, make_worker, str(settings), rows, died=_died, num_workers=workers, chunk=8)) as outcomes:
-        for row in outcomes:
-            made.append(row)
-            if len(made) == warm:
-                began_s = time.perf_counter()
-    return (len(rows) - warm) / (time.perf_counter() - began_s), made
+class Stamped:
+    """A worker of stage 0 that writes into its outcomes when it did them."""
+
+    def __init__(self, recipe: str):
+        self._worker, self.close = (worker := make_worker(recipe)), worker.close
+
+    def answer(self, rows: list[dict]) -> list[dict]:
+        """The worker's own outcomes."""
+        began_s = time.time()
+        made = self._worker.answer(rows)
+        stamp = {"chunk_s": [began_s, time.time()], "worker": os.getpid()}
+        return [row | stamp for row in made]
+
+
+def stamped(recipe: str) -> Stamped:
+    """For executors, which import it by name."""
+    return Stamped(recipe)
+
+
+def run(executor: str, workers: int, settings: Path, rows: list[dict]) -> list[dict]:
+    """All outcomes, with times."""
+    worker = import_module(Path(__file__).stem).stamped  # not this module's own: other processes could not import `__main__`
+    with closing(run_tasks(executor, worker, str(settings), rows, died=_died, num_workers=workers, chunk=CHUNK)) as outcomes:
+        return list(outcomes)
+
+
+def rate(made: list[dict], workers: int) -> float:
+    """Clips a second while all workers were at work: from when the last of them had ended its first chunk to when the last chunk was begun, by the workers' clocks."""
+    firsts: dict[int, float] = {}
+    for row in made:
+        firsts[row["worker"]] = min(firsts.get(row["worker"], row["chunk_s"][1]), row["chunk_s"][1])
+    start_s, stop_s = sorted(firsts.values())[workers - 1], max(row["chunk_s"][0] for row in made)
+    shares = ((min(end_s, stop_s) - max(begin_s, start_s)) / (end_s - begin_s) for begin_s, end_s in (row["chunk_s"] for row in made))
+    return sum(max(share, 0.0) for share in shares) / (stop_s - start_s)
 
 
 def _died(row: dict, ending: str) -> dict:
@@ -154,7 +181,7 @@ def split(made: list[dict]) -> dict[str, float]:
 
 def measure(folder: Path, quick: bool) -> dict:
     """All figures."""
-    num, turns, warm = (72, 1, 16) if quick else (120, 5, 16)
+    num, turns = (96, 1) if quick else (192, 3)
     rows, rates = tasks(folder, num), {"one process": [], "pool": [], "ray": []}
     ways = {"one process": ("local", 1), "pool": ("local", 2), **({"ray": ("ray", 2)} if find_spec("ray") else {})}
     outcomes: dict[str, list[dict]] = {}
@@ -167,9 +194,9 @@ def measure(folder: Path, quick: bool) -> dict:
         for name, (executor, workers) in ways.items():
             if workers == 1:
                 os.sched_setaffinity(0, sorted(cores)[:1])  # its decoder too
-            found, outcomes[name] = rate(executor, workers, recipe(folder, f"{name} {turn}"), rows, warm)
+            outcomes[name] = run(executor, workers, recipe(folder, f"{name} {turn}"), rows)
             os.sched_setaffinity(0, cores)
-            rates[name].append(found)
+            rates[name].append(rate(outcomes[name], workers))
     if "ray" in ways:
         ray.shutdown()
     few, many = 1000, 5000 if quick else 100_000
@@ -179,7 +206,7 @@ def measure(folder: Path, quick: bool) -> dict:
         "clips_per_s": {name: round(value, 2) for name, value in medians.items()},
         "ray_over_pool": round(medians["ray"] / medians["pool"], 3) if "ray" in medians else "not measured: Ray is not installed",
         "same_rows": all(same(outcomes["one process"], made) for made in outcomes.values()),
-        "cpu_ms_a_clip": split(outcomes["pool"][warm:]),
+        "cpu_ms_a_clip": split(outcomes["pool"][2 * CHUNK :]),
         "peak_mb": {str(count): round(peak, 1) for count, (peak, _) in memory.items()},
         "rows_per_s_tiny": round(memory[many][1], 1),
         "hours_80k": round(80_000 / medians["pool"] / 3600, 2),
@@ -194,6 +221,7 @@ def main() -> None:
     parser.add_argument("--build", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", RAY_USAGE_STATS_ENABLED="0")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     logging.disable(logging.WARNING)
     if arguments.build:
         build(arguments.build)

