@@ -98,6 +98,14 @@ def answered(page) -> str:
     return page.inner_text("#result")
 
 
+def says(page, where: str, words: str) -> None:
+    """Waits until a part of the page says so; where it does not, the failure shows what it says."""
+    try:
+        page.wait_for_selector(f"{where} >> text={words}")
+    except playwright.TimeoutError:
+        pytest.fail(f"{where} does not say {words!r} but {page.inner_text(where)!r}")
+
+
 def ask(page, path, question, button="#ask"):
     page.set_input_files("#player input[type=file]", path)
     page.wait_for_selector("#player video")
@@ -227,20 +235,22 @@ def test_a_sample_is_reviewed(visit, folder):
     page.get_by_role("tab", name="Manifests").click()
     page.click("#manifest input")
     page.locator("[role=option]", has_text=str(path)).click()
-    page.wait_for_selector("#sample-words >> text=not reviewed")
+    says(page, "#sample-words", "not reviewed")
+    page.wait_for_selector("#sample-strip iframe")  # the last of what the choice changes
     assert "the caption of it" not in page.inner_text("#left-out")
     assert page.inner_text("#left-out tbody tr:first-child").split("\t")[2:] == ["<b>when ?</b>", "no_answer", "has no answer in the clip"]
     assert page.locator("#left-out tr.own").count() == 1
     assert page.locator("#left-out tbody tr").count() == 2
     page.fill("#reason textarea, #reason input", "the flash is too faint")
+    assert page.input_value("#reason textarea, #reason input") == "the flash is too faint"
     page.click("#reject")
-    page.wait_for_selector("#sample-words >> text=2 of 10")
+    says(page, "#sample-words", "2 of 10")
     assert "1 reviewed" in page.inner_text("#sample-words")
     first = manifest.read(path)[0]
     assert reviews.of(first) == "rejected"
     assert first.tags[reviews.REASON] == "the flash is too faint"
     page.click("#reject")
-    page.wait_for_selector("#sample-words >> text=needs a reason")
+    says(page, "#sample-words", "needs a reason")
 
 
 def test_hostile_rows_stay_words(visit, folder):
