@@ -116,7 +116,7 @@ def run(executor: str, workers: int, settings: Path, rows: list[dict]) -> list[d
 
 
 def rate(made: list[dict], workers: int) -> float:
-    """Clips a second while all workers were at work: from when the last of them had ended its first chunk to when the last chunk was begun, by the workers' clocks."""
+    """Clips a second while all workers were at work, by their own clocks: from when each had ended its first chunk to when the last chunk was begun."""
     firsts: dict[int, float] = {}
     for row in made:
         firsts[row["worker"]] = min(firsts.get(row["worker"], row["chunk_s"][1]), row["chunk_s"][1])

@@ -1,4 +1,4 @@
-"""The packaged network in whole numbers: near what torch computes, the same bits whatever the batch, the number of threads and the processor."""
+"""The packaged network in whole numbers: near what torch computes, and the same bits whatever the batch, the number of threads and the way sums are made."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,8 @@ def test_a_graph_written_by_hand_runs():
     import onnxruntime
 
     graph = Graph()
-    graph.node("Gemm", ["x", graph.constant(np.array([[2.0, 0.0], [0.0, 300.0]], np.float32)), graph.constant(np.array([1.0, -1.0], np.float32))], "y", transB=1)
+    weights = [graph.constant(np.array(values, np.float32)) for values in ([[2.0, 0.0], [0.0, 300.0]], [1.0, -1.0])]
+    graph.node("Gemm", ["x", *weights], "y", transB=1)
     session = onnxruntime.InferenceSession(graph.model([("x", ["n", 2])], [("y", ["n", 2])]))
     (found,) = session.run(None, {"x": np.array([[1.0, 2.0], [0.5, -1.0]], np.float32)})
     np.testing.assert_array_equal(found, [[3.0, 599.0], [2.0, -301.0]])

@@ -45,7 +45,10 @@ def _network() -> Any:
 
 
 def _model(network: Any) -> bytes:
-    """The network as ONNX: pixels (n, 3, 192, 192) -> local (n, 320, 3, 3), tags (n, 1000). The first convolution, which sees three channels, and the last layer stay in float32."""
+    """The network as ONNX: pixels (n, 3, 192, 192) -> local (n, 320, 3, 3), tags (n, 1000).
+
+    The first convolution, too narrow to gain by bytes, and the tags' last layer stay in float32.
+    """
     graph = Int8Graph()
 
     def folded(conv: Any, norm: Any, given: Stored, scale: Scale) -> Stored:

@@ -1,8 +1,8 @@
 """Workers on Ray Data: the same function, on as many machines as the cluster has.
 
-The stream of chunks has no known length, a data set of Ray has: so it is cut into windows, each a data set with one chunk a block, mapped in order. The next
+The stream of chunks has no known length, a data set of Ray has: so it is cut into windows, each a data set with a few chunks a block, mapped in order. The next
 window is drawn and put into the object store while one is worked on, and no more: what is drawn ahead, and what is done before its turn, is two windows at
-most. Paths go in and rows come out; frames never enter the object store. Ray does a chunk again where its worker or its machine died; one that it gave up is
+most. Paths go in and rows come out; frames never enter the object store. Ray does a block again where its worker or its machine died; one that it gave up is
 done again clip by clip. Media, run folder and this package must be reachable under the same paths on every machine.
 """
 
@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from types import ModuleType
 from typing import Any
 
@@ -26,12 +26,15 @@ from videoperceiver.scoring.extras import require
 logger = logging.getLogger(__name__)
 _WINDOW = 64
 """Chunks a worker in a window: at its end some workers wait for the others."""
+_BLOCK = 4
+"""Chunks a task, in windows that have enough of them: handing out a task costs Ray and its workers about 40 ms of processor time."""
 _UNDER_WAY = 2
 """Tasks a worker: one waits in Ray's own queue, as Ray Data looks for ended ones only ten times a second."""
 _RETRIES = 3
 _STORE_BYTES = 100 * 2**20
 _Chunk = list[Row]
-_Window = tuple[list[_Chunk], Any]
+_Block = list[_Chunk]
+_Window = tuple[list[_Block], Any]
 
 
 def run_on_ray(
@@ -43,7 +46,8 @@ def run_on_ray(
 
     def prepared() -> Iterator[_Window]:
         iterator = iter(chunks)
-        while window := list(islice(iterator, _WINDOW * num_workers)):
+        while chunks_in := list(islice(iterator, _WINDOW * num_workers)):
+            window = _blocks(chunks_in, num_workers)
             yield window, _mapped(ray, where, window, num_workers, strict=False)
 
     try:
@@ -53,6 +57,12 @@ def run_on_ray(
     finally:
         if begun_here:
             ray.shutdown()
+
+
+def _blocks(chunks: list[_Chunk], num_workers: int) -> list[_Block]:
+    """Chunks by the task: as many as `_BLOCK`, fewer where workers would otherwise have less than four tasks each."""
+    size = max(1, min(_BLOCK, len(chunks) // (4 * num_workers)))
+    return [chunks[i : i + size] for i in range(0, len(chunks), size)]
 
 
 def _connected(num_workers: int) -> tuple[ModuleType, bool]:
@@ -70,9 +80,9 @@ def _connected(num_workers: int) -> tuple[ModuleType, bool]:
     return ray, begun_here
 
 
-def _mapped(ray: Any, where: str, window: list[_Chunk], num_workers: int, *, strict: bool) -> Any:
-    """The answers to a window as a data set that is worked on when it is read. Where not strict, chunks that ended their workers are missing from it."""
-    rows = [{"place": place, "rows": json.dumps(chunk)} for place, chunk in enumerate(window)]
+def _mapped(ray: Any, where: str, window: list[_Block], num_workers: int, *, strict: bool) -> Any:
+    """The answers to a window as a data set that is worked on when it is read. Where not strict, blocks that ended their workers are missing from it."""
+    rows = [{"place": place, "chunks": json.dumps(block)} for place, block in enumerate(window)]
     blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
     context = blocks.context  # a copy, of this data set alone
     context.execution_options.preserve_order = True
@@ -94,8 +104,8 @@ def _answers(mapped: Any) -> Generator[tuple[int, list[dict[str, Any]]], None, N
                 yield row["place"], answer["outcomes"]
 
 
-def _in_order(window: list[_Chunk], mapped: Any, alone: Callable[[Row], dict[str, Any]]) -> Generator[dict[str, Any], None, None]:
-    """Outcomes of a window; clips of chunks that Ray gave up are done `alone`, in their turn."""
+def _in_order(window: list[_Block], mapped: Any, alone: Callable[[Row], dict[str, Any]]) -> Generator[dict[str, Any], None, None]:
+    """Outcomes of a window; clips of blocks that Ray gave up are done `alone`, in their turn."""
     done = 0
     with closing(_answers(mapped)) as answers:
         for place, outcomes in answers:
@@ -105,15 +115,15 @@ def _in_order(window: list[_Chunk], mapped: Any, alone: Callable[[Row], dict[str
     yield from _again(window[done:], alone)
 
 
-def _again(chunks: list[_Chunk], alone: Callable[[Row], dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for chunk in chunks:
-        logger.warning("workers of stage 0 died over the same %d clips %d times; each is done again alone", len(chunk), _RETRIES + 1)
-        yield from map(alone, chunk)
+def _again(blocks: list[_Block], alone: Callable[[Row], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for rows in (list(chain.from_iterable(block)) for block in blocks):
+        logger.warning("workers of stage 0 died over the same %d clips %d times; each is done again alone", len(rows), _RETRIES + 1)
+        yield from map(alone, rows)
 
 
 def _alone(ray: Any, where: str, row: Row, died: Callable[[Row, str], dict[str, Any]]) -> dict[str, Any]:
     try:
-        with closing(_answers(_mapped(ray, where, [[row]], 1, strict=True))) as answers:
+        with closing(_answers(_mapped(ray, where, [[[row]]], 1, strict=True))) as answers:
             return next(answers)[1][0]
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
         return died(row, str(error).strip().partition("\n")[0])
@@ -122,9 +132,9 @@ def _alone(ray: Any, where: str, row: Row, died: Callable[[Row, str], dict[str, 
 
 
 def _answer(row: dict[str, Any], where: str) -> dict[str, Any]:
-    """In a worker of Ray: a chunk's outcomes. The worker it is made with stays for the next chunk."""
+    """In a worker of Ray: a block's outcomes. The worker it is made with stays for the next block."""
     try:
-        answer = {"outcomes": _worker(where).answer(json.loads(row["rows"]))}
+        answer = {"outcomes": [outcome for chunk in json.loads(row["chunks"]) for outcome in _worker(where).answer(chunk)]}
     except Exception as error:
         logger.exception("a worker of stage 0 failed")
         answer = {"error": told(error)}
