@@ -13,12 +13,12 @@ def test_the_page_tells_the_recorded_seeds():
     before, after = ({half: [seed[stage][half] for seed in seeds] for half in ("agree", "conflict")} for stage in ("stage 1", "stage 2"))
     moved = {half: [b - a for a, b in zip(before[half], after[half], strict=True)] for half in before}
     both = [fmean(pair) for pair in zip(*moved.values(), strict=True)]
-    numbers = {2: "two", 1: "one"}
+    numbers = ("none", "one", "two", "three", "four", "five")
     assert f"moves by {min(moved['conflict']):.1f} to +{max(moved['conflict']):.1f} points" in said
-    assert (
-        f"rises on {numbers[sum(m > 0 for m in moved['conflict'])]} of five (mean {fmean(before['conflict']):.1f} before, {fmean(after['conflict']):.1f} after)"
-        in said
-    )
-    assert f"it rises on {numbers[sum(m > 0 for m in moved['agree'])]} of five ({fmean(before['agree']):.1f} before, {fmean(after['agree']):.1f} after)" in said
-    assert max(both) < 0
-    assert f"falls on all five, by {-max(both):.1f} to {-min(both):.1f} points" in said
+    for half, words in (
+        ("conflict", "rises on {} of five (mean {:.1f} before, {:.1f} after)"),
+        ("agree", "it rises on {} of five ({:.1f} before, {:.1f} after)"),
+    ):
+        assert words.format(numbers[sum(m > 0 for m in moved[half])], fmean(before[half]), fmean(after[half])) in said
+    assert f"over both halves together it falls on {numbers[sum(m < 0 for m in both)]} of five, by up to {-min(both):.1f} points" in said
+    assert sum(m > 0 for m in moved["conflict"]) < 4, "else the aim is met, and the page must say so"

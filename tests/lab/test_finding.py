@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from videoperceiver.config import load
-from videoperceiver.lab import effects, finding_page, plots
+from videoperceiver.lab import choice, effects, finding_page, plots
 from videoperceiver.lab.finding import EXPLORED, find, judge
 from videoperceiver.lab.finding_words import WHERE, claims_table, sentence, spread
 from videoperceiver.lab.plots import Mark
@@ -133,3 +133,48 @@ def test_a_plot_places_values_on_its_scale():
     assert f'x1="{float(left)}" x2="{float(right)}"' in svg
     assert "b &lt;x&gt;" in svg
     assert svg.count('class="dot"') == 2
+
+
+CANDIDATES = """
+candidates:
+  - {arm: better, steps: plain, cpu: same, unbiased: worse}
+  - {arm: worse, steps: plain}
+"""
+
+
+def settled(config, says, *, cpu=effects.HELPS, elsewhere=effects.NOTHING, num_planned=6):
+    """The standing of `better` where its comparison at equal CPU came out so."""
+    better = judge(config, rows_of(RIGHT))[0]
+    steps = replace(better, verdicts={"conflict": says, "agree": elsewhere, "static": effects.UNDECIDED})
+    at_cpu = replace(better, verdicts={"conflict": cpu, "agree": effects.NOTHING, "static": effects.NOTHING}, num_planned=num_planned)
+    unbiased = replace(better, verdicts=dict.fromkeys(better.slices, effects.UNDECIDED))
+    return choice.Standing("better", steps, at_cpu, unbiased)
+
+
+def test_a_variant_is_taken_by_the_rule(config):
+    assert settled(config, effects.HELPS).whole
+    assert not settled(config, effects.HELPS, cpu=effects.UNDECIDED).whole
+    assert not settled(config, effects.HELPS, num_planned=7).whole, "a seed is missing"
+    assert settled(config, effects.HELPS, cpu=effects.HARMS).at_steps
+    assert not settled(config, effects.HELPS, elsewhere=effects.HARMS).at_steps
+    assert not settled(config, effects.UNDECIDED).at_steps
+    small = settled(config, effects.HELPS, cpu=effects.HARMS)
+    large = replace(small, arm="larger", steps=replace(small.steps, effects={"conflict": replace(small.steps.effects["conflict"], value=0.5)}))
+    assert choice.chosen([small, large]).arm == "larger"
+    assert choice.chosen([settled(config, effects.HELPS), large]).arm == "better", "the whole rule goes before the larger effect"
+    assert choice.chosen([settled(config, effects.UNDECIDED)]) is None
+
+
+def test_the_page_says_which_variant_is_taken(tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY + CANDIDATES)
+    config = load(StudyConfig, tmp_path / "study.yaml")
+    part = choice.section(config, find(config, rows_of(RIGHT)))
+    better, worse = part.blocks[2].rows
+    assert better[1].endswith("helps")
+    assert better[2] == "not compared"
+    assert worse[1].endswith("harms; harms where the cue agrees; harms where the scenery is asked about")
+    assert "no variant meets the whole rule. `better`" in part.blocks[1].texts[0]
+    some = choice.section(config, find(config, rows_of(["plain", "better"], range(3))))
+    assert "not settled; rows are missing for better, worse" in some.blocks[1].texts[0]
+    finding_page.write(config, rows_of(RIGHT), tmp_path)
+    assert f"## {choice.HEADING}" in (tmp_path / "findings.md").read_text()

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-from videoperceiver.lab import effects
+from videoperceiver.lab import choice, effects
 from videoperceiver.lab.finding import EXPLORATORY, Finding, find, judge
 from videoperceiver.lab.finding_words import (
     Block,
@@ -54,6 +54,8 @@ def sections(config: StudyConfig, rows: Sequence[Row], extra: Sequence[Section] 
         Section("Where the study stands", tuple(state(finding))),
         Section("What each ingredient does", (Items(tuple(told)), *_plots(finding))),
     ]
+    if config.candidates:
+        parts.append(choice.section(config, finding))
     tables = [claims_table(family, [judged for judged in finding.claims if judged.claim.family == family]) for family in families]
     parts.append(Section("Claims in numbers", tuple(tables)))
     if planned:
@@ -89,7 +91,8 @@ def _new_seeds(config: StudyConfig, rows: Sequence[Row]) -> list[Block]:
     known = {"plain", "full", "full-stage2"}
     told = [sentence(j) for j in judge(config, rows, NEW_SEEDS) if {j.claim.arm, j.claim.against} <= known]
     return [
-        "Plain fine-tuning, the full stage 1 and the shipped stage 2 had been run on seeds 0 to 4 before the plan. On seeds 5 to 9 alone:",
+        "Plain fine-tuning, the full stage 1 and stage 2 after it, as recipes/tiny then had it, had been run on seeds 0 to 4 before the plan."
+        " On seeds 5 to 9 alone:",
         Items(tuple(told)),
     ]
 

@@ -61,6 +61,16 @@ class ClaimConfig:
 
 
 @dataclass(frozen=True)
+class CandidateConfig:
+    """A variant that the recipes might take, and the arms that it has to stand up to."""
+
+    arm: str = MISSING
+    steps: str = MISSING  # the control of as many steps
+    cpu: str = ""  # that of as much processor time; none = not compared
+    unbiased: str = ""  # the variant itself, trained where there is no shortcut
+
+
+@dataclass(frozen=True)
 class StudyConfig:
     """A study: every arm on every seed, and what is concluded from them."""
 
@@ -74,6 +84,7 @@ class StudyConfig:
     tests: dict[str, list[str]] = field(default_factory=lambda: {"agree": [FULL], "conflict": [FULL, "degraded"]})  # set -> conditions
     arms: dict[str, ArmConfig] = field(default_factory=dict)
     claims: list[ClaimConfig] = field(default_factory=list)
+    candidates: list[CandidateConfig] = field(default_factory=list)
 
     def __post_init__(self):
         for name, arm in self.arms.items():
@@ -83,6 +94,9 @@ class StudyConfig:
         for claim in self.claims:
             _known("claims: arm", claim.arm, [BACKBONE, *self.arms])
             _known("claims: against", claim.against, [BACKBONE, *self.arms])
+        for candidate in self.candidates:
+            for name in filter(None, (candidate.arm, candidate.steps, candidate.cpu, candidate.unbiased)):
+                _known("candidates", name, self.arms)
         for test in self.tests:
             _known("tests", test, [*rendered_sets(self.demo), *self.sets])
 
