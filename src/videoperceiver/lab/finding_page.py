@@ -36,7 +36,7 @@ says how the words below follow from the numbers.
 *This page is written by `videoperceiver lab report recipes/lab/full.yaml --rows docs/results/lab/full.jsonl --probes docs/results/lab/probes.jsonl`
 from files in which every answer of every arm is kept as a bit. The same as one file to download: [findings.html](findings.html).*"""
 LIMITS = (
-    "Models have 1.2 million parameters, clips are 16 frames of 32 pixels, training takes minutes."
+    "Models have 1.3 million parameters, clips are 16 frames of 32 pixels, training takes minutes."
     " An effect here is a reason to test it on real video, not a result about it.",
     "An interval holds for new seeds: new clips, new backbone, new order. It does not hold for other sizes, other cues or other events.",
     "The settings of the arms are those that were chosen for the full stage 1 (see the plan); an ingredient alone might do better with settings of its own.",
