@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from videoperceiver.lab import effects
-from videoperceiver.lab.finding import Finding, Judged
+from videoperceiver.lab.finding import EXPLORATORY, Finding, Judged
 from videoperceiver.lab.finding_words import NOT_YET, WHERE, Items, Section, Table, seeds_words, spread
 from videoperceiver.lab.study import CandidateConfig, StudyConfig
 
@@ -53,12 +53,14 @@ def helps(judged: Judged | None) -> bool:
 
 
 def standings(finding: Finding, candidates: Sequence[CandidateConfig]) -> list[Standing]:
-    """Every candidate with the claims that the plan has about it."""
-    claims = {(judged.claim.arm, judged.claim.against): judged for judged in finding.claims}
-    return [
-        Standing(c.arm, claims.get((c.arm, c.steps)), claims.get((c.arm, c.cpu)), next((j for j in finding.claims if j.claim.arm == c.unbiased), None))
-        for c in candidates
-    ]
+    """Every candidate with the claims that the plan has about it; exploration decides nothing."""
+    deciding = [judged for judged in finding.claims if judged.claim.family != EXPLORATORY]
+    claims = {(judged.claim.arm, judged.claim.against, judged.claim.slices[0]): judged for judged in reversed(deciding)}
+
+    def of(arm: str, against: str) -> Judged | None:
+        return claims.get((arm, against, "conflict"))
+
+    return [Standing(c.arm, of(c.arm, c.steps), of(c.arm, c.cpu), next((j for j in deciding if j.claim.arm == c.unbiased), None)) for c in candidates]
 
 
 def chosen(found: Sequence[Standing]) -> Standing | None:
@@ -96,6 +98,6 @@ def _follows(members: Sequence[Standing]) -> str:
     if best is None:
         return "no variant helps at equal steps without harm, so none is recommended for what it does; the paper's stays as the reproduction."
     if best.whole:
-        return f"`{best.arm}` meets the whole rule."
-    cost = _cell(best.cpu)
-    return f"no variant meets the whole rule. `{best.arm}` helps most of those that help at equal steps without harm, and is taken; at equal CPU: {cost}."
+        return f"{best.arm} meets the whole rule."
+    rest = f"at equal CPU: {_cell(best.cpu)}; where there is no shortcut: {_cell(best.unbiased)}"
+    return f"no variant meets the whole rule. {best.arm} helps most of those that help at equal steps without harm, and is taken. {rest[:1].upper()}{rest[1:]}."
