@@ -63,7 +63,7 @@ class Int8Graph(Graph):
         sums = np.round(bias / (given.scale.step * steps)).astype(np.int32)
         weights = [self.constant(part) for part in (whole, steps, np.zeros(len(steps), np.int8))]
         inputs = [given.name, *self._scale(given.scale), *weights, *self._scale(scale), self.constant(sums)]
-        return Stored(self.node("QLinearConv", inputs, **shape), scale)
+        return Stored(self.node("QLinearConv", inputs, "", **shape), scale)
 
     def _scale(self, scale: Scale) -> list[str]:
         return [self.constant(np.float32(scale.step)), self.constant(np.uint8(scale.zero))]

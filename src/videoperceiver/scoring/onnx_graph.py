@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 _IR_VERSION, _OPSET = 8, 17
-_TYPES = {np.dtype(kind): number for kind, number in ((np.float32, 1), (np.uint8, 2), (np.int8, 3), (np.int32, 6))}
-_FLOAT = _TYPES[np.dtype(np.float32)]
+_TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6}
+_FLOAT = _TYPES["float32"]
 _INTS = 7
 
 
@@ -27,7 +27,7 @@ class Graph:
         name = self._name("w")
         array = np.asarray(values, order="C")
         dims = b"".join(_field(1, size) for size in array.shape)
-        self._weights.append(dims + _field(2, _TYPES[array.dtype]) + _field(8, name.encode()) + _field(9, array.tobytes()))
+        self._weights.append(dims + _field(2, _TYPES[array.dtype.name]) + _field(8, name.encode()) + _field(9, array.tobytes()))
         return name
 
     def node(self, operator: str, inputs: Sequence[str], output: str = "", **ints: Sequence[int] | int) -> str:
