@@ -62,6 +62,25 @@ def test_a_convolution_in_bytes_is_the_whole_numbers_it_stands_for():
     np.testing.assert_allclose(found[:, 2], np.round(bias[2] / 0.25) * 0.25, atol=1e-6)
 
 
+def test_a_grouped_convolution_pads_with_what_stands_for_zero():
+    """3 x 3, a group a channel, stride 2, padded on two sides: against torch over the whole numbers."""
+    import torch
+
+    rng = np.random.default_rng(1)
+    kernel, bytes_in = rng.normal(size=(4, 1, 3, 3)), rng.integers(0, 256, (1, 4, 8, 8))
+    graph, given, made = int8_graph.Int8Graph(), int8_graph.Scale(0.1, 100), int8_graph.Scale(0.5, 128)
+    stored = graph.conv(graph.store("x", given), kernel, np.zeros(4), made, strides=[2, 2], group=4, pads=[0, 0, 1, 1])
+    graph.read(stored, "y")
+    session = int8_graph.session(graph.model([("x", [1, 4, 8, 8])], [("y", [1, 4, 4, 4])]), 1)
+    (found,) = session.run(None, {"x": (0.1 * (bytes_in - 100)).astype(np.float32)})
+    steps = np.abs(kernel).max((1, 2, 3), keepdims=True) / 127
+    padded = torch.nn.functional.pad(torch.from_numpy(bytes_in - 100.0), (0, 1, 0, 1))
+    sums = torch.nn.functional.conv2d(padded, torch.from_numpy(np.round(kernel / steps)), stride=2, groups=4).numpy()
+    expected = (np.clip(np.round(sums * (0.1 * steps / 0.5).reshape(1, 4, 1, 1)) + 128, 0, 255) - 128) * 0.5
+    assert np.abs(found - expected).max() <= 0.5 + 1e-6  # a half may round either way
+    assert (found == expected.astype(np.float32)).mean() > 0.97
+
+
 def test_a_sum_keeps_the_ends_of_both_ranges():
     graph = int8_graph.Int8Graph()
     one, other = graph.store("a", int8_graph.Scale(1.0, 10)), graph.store("b", int8_graph.Scale(0.5, 200))
