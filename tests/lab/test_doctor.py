@@ -1,5 +1,6 @@
 import importlib.metadata
 import json
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -9,8 +10,16 @@ from videoperceiver.errors import VideoReadError
 from videoperceiver.lab import doctor
 
 
+@pytest.fixture(autouse=True, scope="module")
+def room():
+    """Half full, whatever this machine's disk happens to be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=100e9))
+        yield
+
+
 @pytest.fixture(scope="module")
-def findings():
+def findings(room):
     return {finding.name: finding for finding in doctor.examine()}
 
 
@@ -20,6 +29,13 @@ def test_here_it_works(findings):
     assert findings["decoding"].detail.startswith("16 frames of 32x32 px")
     assert {f"extra {name}" for name in doctor.EXTRAS} <= set(findings)
     assert doctor.healthy(findings.values())
+
+
+def test_a_full_disk_is_told(monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=1.4e9))
+    finding = {finding.name: finding for finding in doctor._room()}["disk"]
+    assert (finding.state, finding.detail) == ("broken", "1 GB free here")
+    assert finding.todo == f"free some: checkpoints and caches want more than {doctor.LEAST_DISK_GB} GB"
 
 
 def named(name):
