@@ -118,6 +118,19 @@ def test_every_number_of_the_page_is_in_the_rows_and_the_page_repeats(config, tm
     assert "https://" not in page
 
 
+def test_a_test_that_came_later_is_told_from_the_rows_that_have_it(config, tmp_path):
+    config.tests["sparse-conflict"] = ["full"]
+    rows = [replace(row, tests=dict(row.tests) | ({"sparse-conflict/full": row.tests["agree/full"]} if row.seed < 4 else {})) for row in rows_of(RIGHT)]
+    finding_page.write(config, rows, tmp_path)
+    text = (tmp_path / "findings.md").read_text()
+    line = next(line for line in text.split("## By event")[1].splitlines() if line.startswith("| better − plain"))
+    rest = [row for row in rows if row.seed < 4]
+    assert (
+        line
+        == f"| better − plain | {spread(effects.effect(rows, 'better', 'plain', 'conflict'))} | {spread(effects.effect(rest, 'better', 'plain', 'agree'))} |"
+    )
+
+
 def test_nothing_at_all_makes_a_page_that_says_so(config, tmp_path):
     finding_page.write(config, [], tmp_path)
     text = (tmp_path / "findings.md").read_text()

@@ -70,6 +70,7 @@ DIFFICULTIES: dict[str, Difficulty] = {
     "dim": Difficulty(flash_alpha=(0.03, 0.1), pop_alpha=(0.06, 0.2)),
     "faint": FAINT,
     "lasting": replace(FAINT, lengths=(2, 3)),
+    "sparse": replace(FAINT, num_frames=32),
     "mixed": Difficulty(lengths=(1, 2, 3), extra_share=0.5),
     "crowded": Difficulty(num_distractors=3, extra_share=0.5),
     "moving": Difficulty(cameras=("still", "left", "right", "up", "down", "in", "out", "shake"), extra_share=0.5),

@@ -137,11 +137,12 @@ def _cost(config: StudyConfig, rows: Sequence[Row], arm: str, seeds: set[int]) -
 
 
 def _effects(rows: Sequence[Row], claim: ClaimConfig) -> dict[str, Effect]:
-    found = {name: effects.effect([row for row in rows if _has(row, name)], claim.arm, claim.against, name) for name in claim.slices}
+    found = {name: effects.effect([row for row in rows if answered(row, name)], claim.arm, claim.against, name) for name in claim.slices}
     return {name: value for name, value in found.items() if value.seeds}
 
 
-def _has(row: Row, name: str) -> bool:
+def answered(row: Row, name: str) -> bool:
+    """Whether a row has what a slice is made of: tests may be added to a study that has rows."""
     test = name.partition(":")[0]
     needed = [f"{half}/full" for half in ("agree", "conflict")] if test == STATIC else [test if "/" in test else f"{test}/full"]
     return all(name in row.tests for name in needed)
@@ -150,7 +151,7 @@ def _has(row: Row, name: str) -> bool:
 def means(config: StudyConfig, rows: Sequence[Row], arm: str, slices: Sequence[str]) -> ArmMeans:
     """One arm's means."""
     mine = list(effects.by_seed(rows, arm).values())
-    by_seed = {name: tuple(float(effects.clip_scores(row, name).mean()) for row in mine if _has(row, name)) for name in slices}
+    by_seed = {name: tuple(float(effects.clip_scores(row, name).mean()) for row in mine if answered(row, name)) for name in slices}
     accuracy = {name: float(np.mean(values)) if values else math.nan for name, values in by_seed.items()}
     followed = [float(row.tests["conflict/full"].followed[:, ~np.array(row.static)].mean()) for row in mine if "conflict/full" in row.tests]
     cpu_s = effects.cost(rows, arm)

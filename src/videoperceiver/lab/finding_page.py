@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from videoperceiver.lab import choice, effects
-from videoperceiver.lab.finding import EXPLORATORY, Finding, find, judge
+from videoperceiver.lab.finding import EXPLORATORY, Finding, answered, find, judge
 from videoperceiver.lab.finding_words import (
+    WHERE,
     Block,
     Items,
     Picture,
@@ -60,6 +61,7 @@ def sections(config: StudyConfig, rows: Sequence[Row], extra: Sequence[Section] 
     parts.append(Section("Claims in numbers", tuple(tables)))
     if planned:
         parts.append(Section("By question", (_by_question(rows, finding),)))
+        parts.append(Section("By event", (_by_event(finding, rows),)))
         parts.append(Section("Seeds that nobody had seen", tuple(_new_seeds(config, rows))))
     first = finding.claims[0].claim.slices[0] if finding.claims else finding.slices[0]
     parts.append(Section("Arms", (arms_table(finding), arms_plot(finding, first, f"lab-arms-{first}.svg"))))
@@ -84,6 +86,18 @@ def _by_question(rows: Sequence[Row], finding: Finding) -> Table:
             cells = [spread(effects.effect(rows, judged.claim.arm, judged.claim.against, f"conflict:{question}")) for question in asked]
             lines.append((f"{judged.claim.arm} − {judged.claim.against}", *cells))
     return Table("Differences where the cue conflicts, in points, with 95 % intervals that are not corrected", ("arm − against", *asked), tuple(lines))
+
+
+def _by_event(finding: Finding, rows: Sequence[Row]) -> Table:
+    """Effects on every test whose cues conflict: length, contrast, frame rate and density of the events differ, training does not."""
+    tests = [name for name in finding.slices if name.split("-")[-1] == "conflict"]
+    lines = []
+    for judged in finding.claims:
+        if judged.claim.family != EXPLORATORY and "conflict" in judged.effects:
+            found = [effects.effect([row for row in rows if answered(row, name)], judged.claim.arm, judged.claim.against, name) for name in tests]
+            lines.append((f"{judged.claim.arm} − {judged.claim.against}", *map(spread, found)))
+    heads = ("arm − against", *("as trained on" if name == "conflict" else WHERE.get(name, name).removeprefix("the cue conflicts, ") for name in tests))
+    return Table("Differences where the cue conflicts, in points, with 95 % intervals that are not corrected", heads, tuple(lines))
 
 
 def _new_seeds(config: StudyConfig, rows: Sequence[Row]) -> list[Block]:

@@ -20,6 +20,7 @@ WHERE = {
     "lasting-conflict": "the cue conflicts, events of 2-3 frames",
     "bright-conflict": "the cue conflicts, bright events of 1-3 frames",
     "halved-conflict": "the cue conflicts, half the frame rate",
+    "sparse-conflict": "the cue conflicts, clips twice as long, half the density",
     "valid-agree": "the cue agrees (validation)",
     "valid-conflict": "the cue conflicts (validation)",
     "valid-independent": "the cue says nothing (validation)",
@@ -206,10 +207,12 @@ FIGURES = {
     "attention_b4": "attention on the pop, block 4",
 }
 """Probe -> its name in the table."""
+PLOTTED = {"t2v_r1": "retrieval", "text_prefers_v": "alignment", "margin_degraded": "margin", "presence_b2": "presence", "attention_b2": "attention"}
+"""Probe -> the file of its plot."""
 
 
 def probes_section(lines: Sequence[dict]) -> Section:
-    """Representation probes: means over seeds by model, and two plots with a dot a seed."""
+    """Representation probes: means over seeds by model, and plots with a dot a seed."""
     arms = list(dict.fromkeys(line["arm"] for line in lines))
     by_arm = {arm: [line for line in lines if line["arm"] == arm] for arm in arms}
     rows = [(arm, str(len(found)), *(f"{_mean(found, key):.3f}".replace("-", "\u2212") for key in FIGURES)) for arm, found in by_arm.items()]
@@ -219,13 +222,14 @@ def probes_section(lines: Sequence[dict]) -> Section:
         " say nothing."
     )
     table = Table("Inside the models: means over seeds", ("model", "seeds", *FIGURES.values()), tuple(rows))
-    pictures = [_probe_plot(by_arm, *which) for which in (("presence_b2", "lab-probe-presence.svg"), ("text_prefers_v", "lab-probe-alignment.svg"))]
+    pictures = [_probe_plot(by_arm, key, f"lab-probe-{file}.svg") for key, file in PLOTTED.items()]
     return Section("Inside the models", (note, table, *pictures))
 
 
 def _probe_plot(by_arm: dict[str, list[dict]], key: str, file: str) -> Picture:
     marks = [Mark(arm, _mean(found, key), dots=tuple(line[key] for line in found)) for arm, found in by_arm.items()]
-    return Picture(file, rows_plot(marks, title=FIGURES[key], axis=f"{FIGURES[key]}; small dots are seeds", zero=False), f"{FIGURES[key]}, by model.")
+    picture = rows_plot(marks, title=FIGURES[key], axis=f"{FIGURES[key]}; small dots are seeds", zero=key == "margin_degraded")
+    return Picture(file, picture, f"{FIGURES[key]}, by model.")
 
 
 def _mean(lines: Sequence[dict], key: str) -> float:
