@@ -16,7 +16,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from read_sparse import write_long
 
 from videoperceiver.data.keyframes import analyse
-from videoperceiver.scoring.relevance import RelevanceScorer, load_relevance
+from videoperceiver.scoring.relevance import load_relevance
+from videoperceiver.scoring.scorer import RelevanceScorer
 
 BOUND_MB, FPS, HOUR_S = 500, 2, 3600
 KEYWORDS = ("ball rolls",)

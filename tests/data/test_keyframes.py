@@ -14,7 +14,7 @@ from videoperceiver.errors import ConfigError, SampleError, VideoReadError
 from videoperceiver.lab import scenes, tasks
 from videoperceiver.lab.difficulty import DIFFICULTIES
 from videoperceiver.lab.render import render
-from videoperceiver.scoring.relevance import MotionRelevance
+from videoperceiver.scoring.motion import MotionRelevance
 from videoperceiver.types import Span
 
 

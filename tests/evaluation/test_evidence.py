@@ -11,7 +11,7 @@ from videoperceiver.evaluation.engines import Ask
 from videoperceiver.evaluation.evidence import Evidence
 from videoperceiver.evaluation.material import View
 from videoperceiver.evaluation.protocol import Protocol
-from videoperceiver.scoring.relevance import RelevanceScorer
+from videoperceiver.scoring.scorer import RelevanceScorer
 from videoperceiver.stages import EvidenceConfig
 from videoperceiver.types import Clip, Question, Sample
 

@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from videoperceiver.errors import ConfigError, MissingExtraError
-from videoperceiver.scoring.keywords import load_keywords, unique
+from videoperceiver.scoring.keywords import load_keywords
+from videoperceiver.scoring.phrases import unique
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from videoperceiver.errors import ConfigError, MissingExtraError
-from videoperceiver.scoring.relevance import frames_in, load_relevance, motion, shrink_grey, smooth
+from videoperceiver.scoring.motion import frames_in, motion, shrink_grey, smooth
+from videoperceiver.scoring.relevance import load_relevance
 
 
 def moving_square(num_frames=40, moves=range(18, 23)):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from videoperceiver.data.ahead import ahead
 from videoperceiver.errors import VideoReadError
-from videoperceiver.scoring.relevance import RelevanceScorer
+from videoperceiver.scoring.scorer import RelevanceScorer
 from videoperceiver.video.read import iter_frames
 from videoperceiver.video.source import Source, name_of
 

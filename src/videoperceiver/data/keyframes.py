@@ -17,7 +17,8 @@ from videoperceiver.data.pixels import ContentCache, content_hash, content_key
 from videoperceiver.errors import SampleError
 from videoperceiver.pages.filmstrip import choose_columns
 from videoperceiver.scoring.keywords import KeywordExtractor, load_keywords
-from videoperceiver.scoring.relevance import RelevanceScorer, load_relevance
+from videoperceiver.scoring.relevance import load_relevance
+from videoperceiver.scoring.scorer import RelevanceScorer
 from videoperceiver.types import BLANK, Span
 from videoperceiver.video.read import read_clip
 from videoperceiver.video.source import Source, name_of

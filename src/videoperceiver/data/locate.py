@@ -11,7 +11,7 @@ from videoperceiver.video.degrade import degrade, with_residual
 from videoperceiver.video.keyframes import PROMINENCE, REL_HEIGHT, contiguous, find_keyframes, from_spans, runs
 
 Rescore = Callable[[Sequence[int]], np.ndarray]
-"""(T,) source indices -> (T,) relevance of V' by the same scorer, in the same units: `scoring.relevance.Scored.degraded`."""
+"""(T,) source indices -> (T,) relevance of V' by the same scorer, in the same units: `scoring.scorer.Scored.degraded`."""
 
 
 class Detection(TypedDict, total=False):

@@ -24,7 +24,8 @@ from videoperceiver.data.placing import place
 from videoperceiver.data.validate import Dropped, validate
 from videoperceiver.errors import BudgetError, SampleError
 from videoperceiver.scoring.keywords import KeywordExtractor, load_keywords
-from videoperceiver.scoring.relevance import Scored, load_relevance
+from videoperceiver.scoring.relevance import load_relevance
+from videoperceiver.scoring.scorer import Scored
 from videoperceiver.stages import DataConfig
 from videoperceiver.types import Clip, Sample, Span
 from videoperceiver.video.keyframes import from_spans

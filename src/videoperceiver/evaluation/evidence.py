@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from videoperceiver.data.locate import locate
 from videoperceiver.evaluation.protocol import Protocol
 from videoperceiver.scoring.keywords import KeywordExtractor, load_keywords
-from videoperceiver.scoring.relevance import RelevanceScorer, load_relevance
+from videoperceiver.scoring.relevance import load_relevance
+from videoperceiver.scoring.scorer import RelevanceScorer
 from videoperceiver.stages import EvidenceConfig
 from videoperceiver.types import Clip, Degradation, Question, Sample
 

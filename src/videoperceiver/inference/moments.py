@@ -6,7 +6,7 @@ import numpy as np
 from scipy.signal import find_peaks, peak_widths
 
 from videoperceiver.inference.survey import Survey
-from videoperceiver.scoring.relevance import RelevanceScorer
+from videoperceiver.scoring.scorer import RelevanceScorer
 from videoperceiver.video.read import Reader
 
 DENSE_FPS = 8.0

@@ -16,7 +16,8 @@ from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.build import TreeBuilder
 from videoperceiver.models.generate import Completion, stream
 from videoperceiver.scoring.keywords import KeywordExtractor, load_keywords
-from videoperceiver.scoring.relevance import RelevanceScorer, load_relevance
+from videoperceiver.scoring.relevance import load_relevance
+from videoperceiver.scoring.scorer import RelevanceScorer
 from videoperceiver.stages import CAPTION_PROMPT
 from videoperceiver.types import Clip, Degradation
 from videoperceiver.video.read import Reader, opened, probe, read_clip

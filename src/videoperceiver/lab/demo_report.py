@@ -12,7 +12,7 @@ from videoperceiver.evaluation import statistics
 from videoperceiver.evaluation.evaluate import read_predictions
 from videoperceiver.evaluation.figures import THUMBNAIL_PX
 from videoperceiver.evaluation.metrics import majority_accuracy
-from videoperceiver.lab.demo import MODELS, TESTS, Demo
+from videoperceiver.lab.demo_chain import MODELS, TESTS, Demo
 from videoperceiver.lab.worlds import RELIABILITY
 from videoperceiver.pages import (
     Answer,

@@ -7,7 +7,7 @@ from typing import Any
 from videoperceiver.errors import ConfigError, SampleError
 from videoperceiver.scoring.checkpoints import load_model, load_pretrained
 from videoperceiver.scoring.endpoint import ChatEndpoint
-from videoperceiver.scoring.keywords import unique
+from videoperceiver.scoring.phrases import unique
 
 PROMPT = (
     "Extract the fine-grained event and action phrases of this text about a video: short verb phrases of things that can be seen to happen "

@@ -21,7 +21,8 @@ import numpy as np
 
 from videoperceiver.scoring.efficientnet import INPUT_PX, EfficientNetLite
 from videoperceiver.scoring.extras import require
-from videoperceiver.scoring.relevance import GREY_SIZE, SMOOTHING_S, RelevanceScorer, frames_in, shrink_grey, smooth
+from videoperceiver.scoring.motion import GREY_SIZE, SMOOTHING_S, frames_in, shrink_grey, smooth
+from videoperceiver.scoring.scorer import RelevanceScorer
 
 _CELLS, _CHANNELS, _TAGS = 9, 320, 1000
 _RECORD = np.dtype([("grey", np.uint8, GREY_SIZE), ("local", np.float16, (_CELLS, _CHANNELS)), ("tags", np.float16, _TAGS)])

@@ -11,7 +11,7 @@ import numpy as np
 
 from videoperceiver.errors import ModelError
 from videoperceiver.scoring.checkpoints import load_model, load_pretrained
-from videoperceiver.scoring.relevance import RelevanceScorer
+from videoperceiver.scoring.scorer import RelevanceScorer
 
 DEFAULT_MODELS = {"clip": "openai/clip-vit-base-patch32", "siglip2": "google/siglip2-base-patch16-224", "blip2": "Salesforce/blip2-itm-vit-g"}
 _CLASSES = {"clip": "AutoModel", "siglip2": "AutoModel", "blip2": "Blip2ForImageTextRetrieval"}
