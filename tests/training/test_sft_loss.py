@@ -77,6 +77,25 @@ def test_each_term_has_its_weight_in_value_and_gradient(grown, output, tiny_mode
     torch.testing.assert_close(gradient, torch.autograd.grad(0.1 * expected, other)[0])
 
 
+def test_answers_about_the_event_count_twice_in_value_and_gradient(tiny_model, rendered):
+    config = config_of(tiny_model, rendered, "contrastive.weight=0", "events.weight=0.5")
+    backbone, trees = grow(config, tiny_model)
+    output = backbone([g.tree for g in trees])
+    leaf = output.logps.detach().clone().requires_grad_()
+    loss, metrics = sft_loss(trees, output._replace(logps=leaf), config)
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    asked = [g.sample.questions for g in trees]
+    about = {(t, g.answers[q]) for t, g in enumerate(trees) for q, question in enumerate(asked[t]) if not question.static}
+    trained = {(t, node) for t, g in enumerate(trees) for node in g.answers}
+    where = [tuple(at) for at in output.node.tolist()]
+    num_answers, num_events = sum(at in trained for at in where), sum(at in about for at in where)
+    assert 0 < num_events < num_answers
+    expected = torch.tensor([-(at in trained) / num_answers - 0.5 * (at in about) / num_events for at in where])
+    torch.testing.assert_close(gradient, expected)
+    assert loss.item() == pytest.approx((expected * leaf).sum().item(), rel=1e-6)
+    assert metrics["loss"] == pytest.approx(metrics["ce"] + 0.5 * metrics["ce_events"], rel=1e-6)
+
+
 def test_rows_with_the_same_keywords_are_negatives_in_the_literal_recipe(grown, output, tiny_model, rendered):
     _, trees = grown
     alike = [replace(g, sample=replace(g.sample, keywords=("the flash",))) for g in trees]
