@@ -38,7 +38,7 @@ def test_presence_is_found_where_it_is_linear_and_not_in_noise():
 def test_every_figure_comes_from_a_model_and_reaches_the_page(tmp_path):
     samples = render_dataset(tmp_path / "rendered" / "independent", num_clips=6, seed=0, split="test", difficulty="bright")
     manifest.write(samples, tmp_path / "rendered" / "independent" / "samples.parquet")
-    built = build_sets(tmp_path, ["independent"], 1)["independent"]
+    built = build_sets(tmp_path, {"independent": {}}, 1)["independent"]
     build_tiny(tmp_path / "model", VOCABULARY, seed=0)
     found = probes.probe(tmp_path / "model", built.folder / "manifest.parquet", 2, 6)
     assert FIGURES.keys() <= found.keys()

@@ -56,6 +56,25 @@ def test_random_replaces_as_many_as_hold_and_never_by_a_replaced_frame(run):
     assert positions == set(range(20))
 
 
+@pytest.mark.parametrize("runs", [[range(3, 6)], [range(2)], [range(18, 20)], [range(4, 5), range(6, 7), range(11, 13)]])
+def test_elsewhere_replaces_as_many_as_hold_and_leaves_the_event(runs):
+    event = {i for run in runs for i in run}
+    seen = set()
+    for seed in range(300):
+        degradation = degrade(20, "elsewhere", runs=runs, seed=seed)
+        assert len(degradation.replaced_idx) == len(event)
+        assert not event & set(degradation.replaced_idx)
+        assert not event & {degradation.source_idx[i] for i in degradation.replaced_idx}
+        assert degradation == degrade(20, "elsewhere", runs=runs, seed=seed)
+        seen |= set(degradation.replaced_idx)
+    assert seen == {i for i in range(1, 20) if not event & {i - 1, i}}
+
+
+def test_elsewhere_replaces_what_there_is():
+    assert degrade(6, "elsewhere", runs=[range(1, 5)]) is None
+    assert degrade(7, "elsewhere", runs=[range(1, 5)]).replaced_idx == (6,)
+
+
 def test_whole_clip_operators():
     assert idx(4, "reverse") == [3, 2, 1, 0]
     assert idx(4, "blank") == [BLANK] * 4

@@ -27,7 +27,9 @@ Event = Annotated[
 Fps = Annotated[float, typer.Option(min=0.01, help="Frames a second to look at.")]
 FrameFps = Annotated[float | None, typer.Option(min=0.01, help="Images a second, where a clip is a folder of numbered images.", show_default=False)]
 Relevance = Annotated[str, typer.Option(help="motion, proxy, or clip, siglip2, blip2 (as NAME or NAME:MODEL).")]
-Operator = Annotated[str, typer.Option(help="How V' is made: hold, predecessor, random, shuffle, reverse, freeze, blank, or your own as file.py:function.")]
+Operator = Annotated[
+    str, typer.Option(help="How V' is made: hold, predecessor, random, elsewhere, shuffle, reverse, freeze, blank, or your own as file.py:function.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 
 

@@ -90,7 +90,7 @@ def _by_question(rows: Sequence[Row], finding: Finding) -> Table:
 
 def _by_event(finding: Finding, rows: Sequence[Row]) -> Table:
     """Effects on every test whose cues conflict: length, contrast, frame rate and density of the events differ, training does not."""
-    tests = [name for name in finding.slices if name.split("-")[-1] == "conflict"]
+    tests = [name for name in finding.slices if "conflict" in name and name != "conflict/degraded"]
     lines = []
     for judged in finding.claims:
         if judged.claim.family != EXPLORATORY and "conflict" in judged.effects:

@@ -21,11 +21,12 @@ WHERE = {
     "bright-conflict": "the cue conflicts, bright events of 1-3 frames",
     "halved-conflict": "the cue conflicts, half the frame rate",
     "sparse-conflict": "the cue conflicts, clips twice as long, half the density",
+    "held-conflict/degraded": "the cue conflicts, as many frames held where nothing happens",
     "valid-agree": "the cue agrees (validation)",
     "valid-conflict": "the cue conflicts (validation)",
     "valid-independent": "the cue says nothing (validation)",
 }
-SHORT = {"independent": "no cue", STATIC: "scenery", "conflict/degraded": "conflict, on V'"}
+SHORT = {"independent": "no cue", STATIC: "scenery", "conflict/degraded": "conflict, on V'", "held-conflict/degraded": "conflict, held elsewhere"}
 TONES = {effects.HELPS: "good", effects.HARMS: "bad"}
 
 

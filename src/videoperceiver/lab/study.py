@@ -34,6 +34,7 @@ class SetConfig:
     stream: int = 2  # of training clips: their seed is 4 * seed + stream, as the demo's (2 = the events of its stage-1 clips)
     families: list[str] = field(default_factory=lambda: list(DEMO_FAMILIES))
     every: int = 1  # keep each so many-th frame: 2 = half the frame rate, and half of the one-frame events unseen
+    operator: str = "hold"  # of V'
 
 
 @dataclass(frozen=True)

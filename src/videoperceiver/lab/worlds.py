@@ -5,7 +5,7 @@ A seed's folder holds `rendered/NAME`, `data/NAME/manifest.parquet` and `backbon
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
@@ -29,7 +29,7 @@ WARM_UP = {"bright": 1.5e-3, "brief": 1e-3}
 """Difficulty of the backbone's clips -> learning rate."""
 
 Sets = Mapping[str, Mapping[str, Any]]
-"""Name -> arguments of render_dataset, and `every`: keep each so many-th frame."""
+"""Name -> arguments of render_dataset, and two of the lab's: `every` (keep each so many-th frame), `operator` (how V' is made)."""
 
 
 def recipe(name: str) -> Path:
@@ -82,17 +82,18 @@ def render_sets(folder: Path, sets: Sets, num_workers: int) -> None:
 
 def _render(folder: Path, arguments: dict[str, Any]) -> str:
     shutil.rmtree(folder, ignore_errors=True)  # a killed session's half
-    every = arguments.pop("every", 1)
+    every, _ = arguments.pop("every", 1), arguments.pop("operator", None)
     samples = [replace(sample, t_s=sample.t_s[::every]) for sample in render_dataset(folder, **arguments)]
     manifest.write(samples, folder / "samples.parquet")
     return folder.name
 
 
-def build_sets(folder: Path, names: Iterable[str], num_workers: int) -> dict[str, Run]:
+def build_sets(folder: Path, sets: Sets, num_workers: int) -> dict[str, Run]:
     """Stage 0 on rendered sets: their annotated events are the key frames."""
     runs = {}
-    for name in names:
+    for name, arguments in sets.items():
         fields = {"source": samples_path(folder, name), "output": folder / "data" / name, "runtime.num_workers": num_workers}
+        fields["operator"] = arguments.get("operator", "hold")
         runs[name] = build.run(load(DataConfig, recipe("tiny/data.yaml"), overrides(fields)))
     return runs
 

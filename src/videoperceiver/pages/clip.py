@@ -16,6 +16,7 @@ _OPERATOR_WORDS = {
     "predecessor": "each key frame repeats the frame before it",
     "hold": "each run around a key frame holds the last frame before it",
     "random": "as many frames at random places repeat the frame before them",
+    "elsewhere": "as many frames where nothing happens repeat the frame before them",
     "shuffle": "the frames are shuffled",
     "reverse": "the frames run backwards",
     "freeze": "one frame is frozen",

@@ -3,7 +3,7 @@
 from videoperceiver.errors import ConfigError
 from videoperceiver.plugins import HOW, suggestion
 
-OPERATORS = ("hold", "predecessor", "random", "shuffle", "reverse", "freeze", "blank")
+OPERATORS = ("hold", "predecessor", "random", "elsewhere", "shuffle", "reverse", "freeze", "blank")
 """Of V' (`video.degrade.OPERATORS`, which cannot be imported here)."""
 
 

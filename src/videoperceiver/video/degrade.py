@@ -46,6 +46,15 @@ def random(num_frames: int, runs: Sequence[range], keyframes_idx: Sequence[int],
     return hold(num_frames, contiguous(chosen), (), rng)
 
 
+def elsewhere(num_frames: int, runs: Sequence[range], keyframes_idx: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """Control: as many frames as `hold` would replace, or all there are, at random where nothing happens; the event stays and only the repetition is left."""
+    num_replaced = int((hold(num_frames, runs, keyframes_idx, rng) != np.arange(num_frames)).sum())
+    shown = set(chain.from_iterable(runs))
+    quiet = [i for i in range(1, num_frames) if i not in shown and i - 1 not in shown]
+    chosen = rng.choice(quiet, size=min(num_replaced, len(quiet)), replace=False)
+    return hold(num_frames, contiguous(sorted(chosen)), (), rng)
+
+
 def shuffle(num_frames: int, runs: Sequence[range], keyframes_idx: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     """All frames in random order, never the original one."""
     source_idx = np.arange(num_frames)
@@ -75,6 +84,7 @@ OPERATORS: dict[str, Operator] = {
     "hold": hold,
     "predecessor": predecessor,
     "random": random,
+    "elsewhere": elsewhere,
     "shuffle": shuffle,
     "reverse": reverse,
     "freeze": freeze,
@@ -97,7 +107,7 @@ def degrade(num_frames: int, operator: str, *, runs: Sequence[range] = (), keyfr
     Args:
         num_frames: T of the clip.
         operator: see `load_operator`.
-        runs: runs of key frames (`keyframes.runs`, or `keyframes.contiguous` of annotated frames); for hold, random, freeze.
+        runs: runs of key frames (`keyframes.runs`, or `keyframes.contiguous` of annotated frames); for hold, random, elsewhere, freeze.
         keyframes_idx: (K,) key frames; for predecessor.
         seed: of the random operators.
 
@@ -121,7 +131,7 @@ def degrade(num_frames: int, operator: str, *, runs: Sequence[range] = (), keyfr
         raise ConfigError(f"operator {operator!r} gave indices {source_idx!r}; expected ({num_frames},) of {BLANK}..{num_frames - 1}")
     if (source_idx == np.arange(num_frames)).all():
         return None
-    is_random = function in (random, shuffle) or function.__module__ != __name__
+    is_random = function in (random, elsewhere, shuffle) or function.__module__ != __name__
     return Degradation(operator, tuple(source_idx.tolist()), seed if is_random else 0)
 
 
