@@ -9,8 +9,8 @@ import pytest
 
 from videoperceiver.config import load
 from videoperceiver.lab import choice, effects, finding_page, plots
-from videoperceiver.lab.finding import EXPLORED, find, judge
-from videoperceiver.lab.finding_words import WHERE, claims_table, sentence, spread
+from videoperceiver.lab.finding import EXPLORATORY, EXPLORED, find, judge
+from videoperceiver.lab.finding_words import WHERE, claims_tables, points, sentence, spread
 from videoperceiver.lab.plots import Mark
 from videoperceiver.lab.rows import Answers, Row
 from videoperceiver.lab.study import StudyConfig
@@ -70,7 +70,7 @@ def test_a_gain_that_another_slice_pays_for_says_so(config):
     assert ", and harms" not in sentence(better)
     paid = replace(better, verdicts=dict.fromkeys(better.slices, effects.HARMS) | {"conflict": effects.HELPS})
     assert f": helps, and harms where {WHERE.get(better.slices[1], better.slices[1])}" in sentence(paid)
-    assert any("helps, and harms where" in row[-2] for row in claims_table("stage 1", [paid]).rows)
+    assert any("helps, and harms where" in row[-2] for row in claims_tables("stage 1", [paid])[0].rows)
 
 
 def test_p_values_are_corrected_within_a_family(config):
@@ -78,6 +78,14 @@ def test_p_values_are_corrected_within_a_family(config):
     raw = sorted(j.effects["conflict"].p_value for j in (better, worse))
     assert sorted((better.adjusted["conflict"], worse.adjusted["conflict"])) == pytest.approx([3 * raw[0], max(3 * raw[0], 2 * raw[1])])
     assert same.adjusted["conflict"] == 1.0
+
+
+def test_explored_claims_share_a_table_where_they_look_at_the_same_slices(config):
+    look = judge(config, rows_of(RIGHT))[-1]
+    other = replace(look, claim=replace(look.claim, slices=["agree"]))
+    tables = claims_tables(EXPLORATORY, [look, other, look])
+    assert [len(table.rows) for table in tables] == [2, 1]
+    assert tables[1].heads == ("claim", "arm − against", "seeds", "agree", "CPU")
 
 
 def test_missing_seeds_are_undecided_and_said(config):
@@ -110,6 +118,9 @@ def test_every_number_of_the_page_is_in_the_rows_and_the_page_repeats(config, tm
     assert spread(judge(config, rows)[0].effects["conflict"]) in text
     assert "The better way: helps" in text
     assert "A second step: not yet run." in text
+    better, same, worse = (points(judged.effects["conflict"].value) for judged in judge(config, rows)[:3])
+    assert f"- Helps: the better way ({better}).\n- Harms, and harms where the cue agrees" in text
+    assert f": the worse way ({worse}).\n- Makes no difference of 3 points: the same way ({same}).\n\n" in text
     for image in re.findall(r"\(images/([^)]+)\)", text):
         assert (tmp_path / "a" / "images" / image).read_text().startswith("<svg")
     page = (tmp_path / "a" / "findings.html").read_text()

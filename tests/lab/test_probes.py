@@ -9,7 +9,7 @@ from videoperceiver.data import manifest
 from videoperceiver.lab import probes
 from videoperceiver.lab.backbone import build_tiny
 from videoperceiver.lab.dataset import render_dataset
-from videoperceiver.lab.finding_words import FIGURES, probes_section
+from videoperceiver.lab.finding_probes import FIGURES, probes_section
 from videoperceiver.lab.tasks import VOCABULARY
 from videoperceiver.lab.worlds import build_sets
 

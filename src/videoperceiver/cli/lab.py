@@ -74,7 +74,7 @@ def report(
 
     config = load(StudyConfig, recipe, overrides or ())
     from videoperceiver.lab.finding_page import write
-    from videoperceiver.lab.finding_words import probes_section
+    from videoperceiver.lab.finding_probes import probes_section
     from videoperceiver.lab.probes import read as read_probes
     from videoperceiver.lab.rows import read
 

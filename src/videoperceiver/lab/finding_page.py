@@ -16,7 +16,8 @@ from videoperceiver.lab.finding_words import (
     arms_plot,
     arms_table,
     claims_plot,
-    claims_table,
+    claims_tables,
+    in_short,
     sentence,
     spread,
     state,
@@ -36,6 +37,7 @@ says how the words below follow from the numbers.
 
 *This page is written by `videoperceiver lab report recipes/lab/full.yaml --rows docs/results/lab/full.jsonl --probes docs/results/lab/probes.jsonl`
 from files in which every answer of every arm is kept as a bit. The same as one file to download: [findings.html](findings.html).*"""
+SHORTLY = "What was planned, by its verdict, with the points of accuracy where each claim decides (for most of them where the cue conflicts)."
 LIMITS = (
     "Models have 1.3 million parameters, clips are 16 frames of 32 pixels, training takes minutes."
     " An effect here is a reason to test it on real video, not a result about it.",
@@ -53,11 +55,12 @@ def sections(config: StudyConfig, rows: Sequence[Row], extra: Sequence[Section] 
     told = [sentence(judged) for judged in finding.claims if judged.claim.family in planned or not planned]
     parts = [
         Section("Where the study stands", tuple(state(finding))),
+        *([Section("In short", (SHORTLY, in_short([judged for judged in finding.claims if judged.claim.family in planned])))] if planned else []),
         Section("What each ingredient does", (Items(tuple(told)), *_plots(finding))),
     ]
     if config.candidates:
         parts.append(choice.section(config, finding))
-    tables = [claims_table(family, [judged for judged in finding.claims if judged.claim.family == family]) for family in families]
+    tables = [table for family in families for table in claims_tables(family, [judged for judged in finding.claims if judged.claim.family == family])]
     parts.append(Section("Claims in numbers", tuple(tables)))
     if planned:
         parts.append(Section("By question", (_by_question(rows, finding),)))

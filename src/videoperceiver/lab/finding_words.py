@@ -124,21 +124,40 @@ def state(finding: Finding) -> list[Block]:
     return [told, *([f"Seeds there are of what is begun: {begun}."] if begun else []), *([f"Not begun: {waiting}."] if waiting else [])]
 
 
-def claims_table(family: str, members: Sequence[Judged]) -> Table:
-    """All claims of a family."""
+def in_short(claims: Sequence[Judged]) -> Items:
+    """The claims that decide by what is said of them, a line a verdict."""
+    by_verdict: dict[str, list[str]] = {}
+    for judged in claims:
+        if judged.slices and len(judged.effects[judged.slices[0]].seeds) == judged.num_planned:
+            by_verdict.setdefault(whole_verdict(judged), []).append(f"{judged.claim.says} ({points(judged.effects[judged.slices[0]].value)})")
+    order = (effects.HELPS, effects.HARMS, effects.NOTHING, effects.UNDECIDED)
+    ranked = sorted(by_verdict, key=lambda said: (next(i for i, word in enumerate(order) if said.startswith(word)), len(said)))
+    return Items(tuple(f"{said[:1].upper()}{said[1:]}: {'; '.join(by_verdict[said])}." for said in ranked))
+
+
+def claims_tables(family: str, members: Sequence[Judged]) -> list[Table]:
+    """All claims of a family; explored ones, which look at many slices, in one table for each set of slices."""
+    if family != EXPLORATORY:
+        return [_claims_table(family, members)]
+    groups: dict[tuple[str, ...], list[Judged]] = {}
+    for judged in members:
+        groups.setdefault(tuple(judged.claim.slices), []).append(judged)
+    return [_claims_table(family, group) for group in groups.values()]
+
+
+def _claims_table(family: str, members: Sequence[Judged]) -> Table:
     slices = list(dict.fromkeys(name for judged in members for name in judged.claim.slices))
-    heads = ("claim", "arm − against", "seeds", *(SHORT.get(name, name) for name in slices), "corrected p", "verdict", "CPU")
+    judges = family != EXPLORATORY
+    heads = ("claim", "arm − against", "seeds", *(SHORT.get(name, name) for name in slices), *(("corrected p", "verdict") if judges else ()), "CPU")
     rows = []
     for judged in members:
-        first = judged.claim.slices[0]
         cells = [spread(judged.effects[name]) if name in judged.effects else NOT_YET if name in judged.claim.slices else "" for name in slices]
-        p_value = "" if family == EXPLORATORY else p_words(judged.adjusted.get(first, math.nan)) if judged.slices else NOT_YET
+        p_value = p_words(judged.adjusted.get(judged.claim.slices[0], math.nan)) if judged.slices else NOT_YET
+        said = (p_value, whole_verdict(judged) if judged.slices else NOT_YET) if judges else ()
         ratio = "" if math.isnan(judged.cost_ratio) else f"× {judged.cost_ratio:.2f}"
-        verdict = whole_verdict(judged) if judged.slices else NOT_YET
-        rows.append(
-            (judged.claim.says, f"{judged.claim.arm} − {judged.claim.against}", f"{judged.num_seeds} of {judged.num_planned}", *cells, p_value, verdict, ratio)
-        )
-    return Table(f"{family[:1].upper()}{family[1:]}: differences in points of accuracy with 95 % intervals", heads, tuple(rows))
+        rows.append((judged.claim.says, f"{judged.claim.arm} − {judged.claim.against}", seeds_words(judged).removesuffix(" seeds"), *cells, *said, ratio))
+    title = f"{family[:1].upper()}{family[1:]}" if judges else "Explored, without verdicts"
+    return Table(f"{title}: differences in points of accuracy with 95 % intervals", heads, tuple(rows))
 
 
 def claims_plot(members: Sequence[Judged], name: str, file: str) -> Picture:
@@ -195,43 +214,3 @@ def arms_plot(finding: Finding, name: str, file: str) -> Picture:
     ]
     title = f"Accuracy where {WHERE.get(name, name)}, by arm"
     return Picture(file, rows_plot(marks, title=title, axis="accuracy on V, %; small dots are seeds", zero=False), title)
-
-
-FIGURES = {
-    "t2v_r1": "keywords find their clip among 200 (R@1)",
-    "text_prefers_v": "keywords prefer V to V'",
-    "margin_degraded": "cos(T, V) − cos(T, V')",
-    "presence_b0": "event presence, embeddings",
-    "presence_b2": "event presence, block 2",
-    "presence_b4": "event presence, block 4",
-    "attention_b2": "attention on the pop, block 2",
-    "attention_b4": "attention on the pop, block 4",
-}
-"""Probe -> its name in the table."""
-PLOTTED = {"t2v_r1": "retrieval", "text_prefers_v": "alignment", "margin_degraded": "margin", "presence_b2": "presence", "attention_b2": "attention"}
-"""Probe -> the file of its plot."""
-
-
-def probes_section(lines: Sequence[dict]) -> Section:
-    """Representation probes: means over seeds by model, and plots with a dot a seed."""
-    arms = list(dict.fromkeys(line["arm"] for line in lines))
-    by_arm = {arm: [line for line in lines if line["arm"] == arm] for arm in arms}
-    rows = [(arm, str(len(found)), *(f"{_mean(found, key):.3f}".replace("-", "\u2212") for key in FIGURES)) for arm, found in by_arm.items()]
-    note = (
-        "Presence: area under the curve of a linear probe, fitted on 100 clips and scored on 100 others, for whether a temporal patch shows an event"
-        " (.5 is chance). Attention: what the prompt's last token gives the pop's patch, over an equal share (1 is no preference). All on clips whose cues"
-        " say nothing."
-    )
-    table = Table("Inside the models: means over seeds", ("model", "seeds", *FIGURES.values()), tuple(rows))
-    pictures = [_probe_plot(by_arm, key, f"lab-probe-{file}.svg") for key, file in PLOTTED.items()]
-    return Section("Inside the models", (note, table, *pictures))
-
-
-def _probe_plot(by_arm: dict[str, list[dict]], key: str, file: str) -> Picture:
-    marks = [Mark(arm, _mean(found, key), dots=tuple(line[key] for line in found)) for arm, found in by_arm.items()]
-    picture = rows_plot(marks, title=FIGURES[key], axis=f"{FIGURES[key]}; small dots are seeds", zero=key == "margin_degraded")
-    return Picture(file, picture, f"{FIGURES[key]}, by model.")
-
-
-def _mean(lines: Sequence[dict], key: str) -> float:
-    return sum(line[key] for line in lines) / len(lines)
