@@ -1,6 +1,7 @@
 """Writes the findings: docs/findings.md, its plots, and one self-contained HTML page, all from the rows."""
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,11 +54,12 @@ def sections(config: StudyConfig, rows: Sequence[Row], extra: Sequence[Section] 
     families = list(dict.fromkeys(judged.claim.family for judged in finding.claims))
     planned = [family for family in families if family != EXPLORATORY]
     told = [sentence(judged) for judged in finding.claims if judged.claim.family in planned or not planned]
-    parts = [
-        Section("Where the study stands", tuple(state(finding))),
-        *([Section("In short", (SHORTLY, in_short([judged for judged in finding.claims if judged.claim.family in planned])))] if planned else []),
-        Section("What each ingredient does", (Items(tuple(told)), *_plots(finding))),
-    ]
+    plots = _plots(finding)
+    parts = [Section("Where the study stands", tuple(state(finding)))]
+    if planned:
+        deciding = [judged for judged in finding.claims if judged.claim.family in planned]
+        parts.append(Section("In short", (SHORTLY, in_short(deciding), *plots[:1])))
+    parts.append(Section("What each ingredient does", (Items(tuple(told)), *plots[bool(planned) :])))
     if config.candidates:
         parts.append(choice.section(config, finding))
     tables = [table for family in families for table in claims_tables(family, [judged for judged in finding.claims if judged.claim.family == family])]
@@ -76,9 +78,11 @@ def sections(config: StudyConfig, rows: Sequence[Row], extra: Sequence[Section] 
 
 
 def _plots(finding: Finding) -> list[Picture]:
-    """The effects on each slice that a claim names and a row has; the deciding ones first."""
-    names = list(dict.fromkeys(name for judged in finding.claims for name in judged.slices))
-    return [claims_plot(finding.claims, name, f"lab-claims-{name.replace('/', '-')}.svg") for name in names]
+    """The effects on each slice that several claims name and rows have; the deciding ones first. With two seeds an interval is 12.7 standard errors
+    each way: such claims would set the scale, and are in the tables alone."""
+    shown = [judged for judged in finding.claims if judged.num_planned > 2] or finding.claims
+    named = Counter(name for judged in shown for name in judged.slices)
+    return [claims_plot(shown, name, f"lab-claims-{name.replace('/', '-')}.svg") for name, times in named.items() if times > 1]
 
 
 def _by_question(rows: Sequence[Row], finding: Finding) -> Table:
