@@ -285,7 +285,8 @@ def test_ctrl_c_in_a_stage_says_how_to_continue(tmp_path):
     """A stage that waits, under the real entry point, killed by a real SIGINT."""
     (tmp_path / "sft.yaml").write_text("output: runs/a\ntrain: [x]\n")
     code = (
-        "import sys, time, types\n"
+        "import signal, sys, time, types\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it, and so do their children
         "stage = types.ModuleType('videoperceiver.training.sft')\n"
         "def run(config):\n"
         "    print('ready', flush=True)\n"

@@ -27,6 +27,7 @@ def started(model, data, output, log, *fields):
 
     def command(_):
         os.environ.pop("WORLD_SIZE")
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do their children
         sys.argv = ["videoperceiver", "sft", str(recipe), f"model.path={model}", f"train=[{data}]", *RECIPE, *WORDS, *STATE, *fields]
         main()
 
