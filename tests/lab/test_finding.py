@@ -146,6 +146,7 @@ def test_nothing_at_all_makes_a_page_that_says_so(config, tmp_path):
     finding_page.write(config, [], tmp_path)
     text = (tmp_path / "findings.md").read_text()
     assert "Preliminary: 0 of 36 rows are there." in text
+    assert "## In short" not in text
     assert "not yet run" in text
 
 

@@ -45,6 +45,7 @@ def test_headline_claims_have_ten_seeds_and_a_control_at_equal_cpu():
         ("arms: {a: {start: b}, b: {start: a}}", r"is a circle"),
         ("claims: [{says: x, arm: a, against: backbone}]", r"claims: arm: got 'a'"),
         ("tests: {nowhere: [full]}", r"tests: got 'nowhere'"),
+        ("sets: {a: {operator: helsewhere}}", r"operator 'helsewhere' is unknown.*elsewhere"),
         ("arms: {a: {stage: other}}", r"field 'arms.a.stage' expects .*got 'other'"),
     ],
 )
@@ -75,3 +76,14 @@ def test_half_the_frame_rate_keeps_every_second_frame(tmp_path):
     whole, half = (manifest.read(worlds.samples_path(tmp_path, name)) for name in ("all", "half"))
     assert [sample.t_s for sample in half] == [sample.t_s[::2] for sample in whole]
     assert [sample.sha256 for sample in half] == [sample.sha256 for sample in whole]
+
+
+def test_a_set_says_how_its_twins_are_made(tmp_path):
+    sets = {"held": {"num_clips": 2, "seed": 0, "split": "test", "difficulty": "faint", "operator": "elsewhere"}}
+    worlds.render_sets(tmp_path, sets, 1)
+    worlds.build_sets(tmp_path, sets, 1)
+    for sample in manifest.read(worlds.manifest_path(tmp_path, "held")):
+        assert sample.degradation.operator == "elsewhere"
+        shown = {i for i, t in enumerate(sample.t_s) if any(span.start_s <= t <= span.end_s for span in sample.spans)}
+        assert len(sample.degradation.replaced_idx) == len(shown)
+        assert not shown & set(sample.degradation.replaced_idx)

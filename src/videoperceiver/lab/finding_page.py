@@ -56,10 +56,10 @@ def sections(config: StudyConfig, rows: Sequence[Row], extra: Sequence[Section] 
     told = [sentence(judged) for judged in finding.claims if judged.claim.family in planned or not planned]
     plots = _plots(finding)
     parts = [Section("Where the study stands", tuple(state(finding)))]
-    if planned:
-        deciding = [judged for judged in finding.claims if judged.claim.family in planned]
-        parts.append(Section("In short", (SHORTLY, in_short(deciding), *plots[:1])))
-    parts.append(Section("What each ingredient does", (Items(tuple(told)), *plots[bool(planned) :])))
+    short = in_short([judged for judged in finding.claims if judged.claim.family in planned])
+    if short.texts:
+        parts.append(Section("In short", (SHORTLY, short, *plots[:1])))
+    parts.append(Section("What each ingredient does", (Items(tuple(told)), *plots[bool(short.texts) :])))
     if config.candidates:
         parts.append(choice.section(config, finding))
     tables = [table for family in families for table in claims_tables(family, [judged for judged in finding.claims if judged.claim.family == family])]

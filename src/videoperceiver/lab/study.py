@@ -14,6 +14,7 @@ from videoperceiver.errors import ConfigError
 from videoperceiver.lab.tasks import DEMO_FAMILIES
 from videoperceiver.lab.worlds import rendered_sets
 from videoperceiver.stages import DemoConfig
+from videoperceiver.stages.operators import check_operator
 
 BACKBONE = "backbone"
 """What an arm starts from that starts from no other arm."""
@@ -35,6 +36,9 @@ class SetConfig:
     families: list[str] = field(default_factory=lambda: list(DEMO_FAMILIES))
     every: int = 1  # keep each so many-th frame: 2 = half the frame rate, and half of the one-frame events unseen
     operator: str = "hold"  # of V'
+
+    def __post_init__(self):
+        check_operator(self.operator)
 
 
 @dataclass(frozen=True)
