@@ -20,7 +20,7 @@ def study(tmp_path, text, overrides=()):
     return load(StudyConfig, tmp_path / "study.yaml", overrides)
 
 
-@pytest.mark.parametrize("name", ["full", "quick", "tune"])
+@pytest.mark.parametrize("name", ["full", "quick", "tune", "longer"])
 def test_shipped_studies_load_and_their_claims_name_their_arms(name):
     config = load(StudyConfig, RECIPES / f"{name}.yaml")
     assert {claim.arm for claim in config.claims} | {claim.against for claim in config.claims} <= {*config.arms}
