@@ -1,5 +1,6 @@
 """A study in its smallest form: every stage runs for real, rows stand, nothing is run twice, a rerun gives the same bits."""
 
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -59,6 +60,7 @@ def test_rows_say_where_they_come_from(finished):
     assert by_arm["grpo"].weights["start"] == by_arm["plain"].weights["end"] != by_arm["grpo"].weights["end"]
     assert (by_arm["plain"].steps, by_arm["grpo"].steps) == (2, 1)
     assert by_arm["plain"].cpu_s["train"] > 0
+    assert by_arm["backbone"].cpu_s["prepare"] > 10 * by_arm["plain"].cpu_s["prepare"]  # which found clips and backbone
     assert by_arm["plain"].last.keys() == {"sft/loss", "sft/ce"}
 
 
@@ -98,6 +100,26 @@ def test_a_killed_arm_begins_anew(config, finished, tmp_path):
     arms.train(again, unit)
     assert not (half / "half.txt").exists()
     assert arms.weights_hash(half / "model") == arms.read_row(config, unit).weights["end"]
+
+
+def test_no_worker_waits_for_clips_that_another_makes(config, tmp_path):
+    begun = []
+
+    class Pool:
+        """The first unit never ends, every other at once."""
+
+        def submit(self, run, config, unit):
+            begun.append(unit)
+            future = Future()
+            if len(begun) > 1:
+                future.set_result(None)
+            return future
+
+    plain = config.arms["plain"]
+    study = replace(config, num_seeds=2, num_workers=2, output=str(tmp_path), backbones=str(tmp_path), arms={"plain": plain, "other": plain})
+    done, _ = next(ablate._run_all(study, [Unit(arm, seed) for seed in (0, 1) for arm in study.arms], Pool()))
+    assert begun == [Unit("plain", 0), Unit("plain", 1)]  # "other" of seed 0 comes before it in the plan
+    assert done == begun[1]
 
 
 def test_a_rerun_reproduces_the_row_bit_for_bit(config, finished):

@@ -23,9 +23,9 @@ Version 2; version 1, which had no `frame_fps`, is read as well. Parquet carries
 A row is the JSON form of a sample: dicts, lists, str, int, float, bool, None. Both file formats pass through Arrow, which checks every type.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, fields
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from videoperceiver.errors import ManifestError
@@ -94,7 +94,11 @@ def check_columns(found: "pa.Schema", version: object, path: object) -> None:
 
 def to_row(sample: Sample) -> dict[str, Any]:
     """A sample as a row."""
-    row = asdict(sample)
+    row = {**vars(sample), "tags": dict(sample.tags)}  # not `asdict`, which copies number by number
+    row["questions"] = [dict(vars(question)) for question in sample.questions]
+    row["spans"] = [dict(vars(span)) for span in sample.spans]
+    if sample.degradation is not None:
+        row["degradation"] = dict(vars(sample.degradation))
     if sample.event_share is not None:
         row["event_share"] = {"before": sample.event_share[0], "after": sample.event_share[1]}
     return row
@@ -147,13 +151,22 @@ def complete(row: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _complete_record(row: object, record: type, where: str) -> dict[str, Any]:
-    known = {field.name: field for field in fields(record)}
+    known = _known(record)
     if not isinstance(row, dict):
         raise ManifestError(f"{where}: got {row!r}, expected an object with {', '.join(known)}")
-    if unknown := set(row) - set(known):
+    if unknown := row.keys() - known.keys():
         raise ManifestError(f"{where}: unknown field {', '.join(sorted(unknown))}; known are {', '.join(known)}")
-    defaults = {name: field.default_factory() if field.default_factory is not MISSING else field.default for name, field in known.items()}
-    filled = {**defaults, **{name: value for name, value in row.items() if value is not None}}
+    filled = {name: default() if (value := row.get(name)) is None else value for name, default in known.items()}
     if missing := [name for name, value in filled.items() if value is MISSING]:
         raise ManifestError(f"{where}: required field {', '.join(missing)} is missing or null")
     return filled
+
+
+@lru_cache(maxsize=8)
+def _known(record: type) -> dict[str, Callable[[], Any]]:
+    """Field name -> what makes its default; MISSING for a required one."""
+    return {f.name: f.default_factory if f.default_factory is not MISSING else partial(_same, f.default) for f in fields(record)}
+
+
+def _same(value: object) -> object:
+    return value

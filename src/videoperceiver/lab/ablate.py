@@ -7,7 +7,7 @@ stopped is balanced. A finished unit has its row and is not run again; one that 
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -19,7 +19,7 @@ import torch
 
 from videoperceiver.errors import ConfigError, RunError, VideoPerceiverError
 from videoperceiver.lab import rows
-from videoperceiver.lab.arms import Unit, arm_folder, missing_tests, model_folder, read_row, run_unit
+from videoperceiver.lab.arms import Unit, arm_folder, data_path, missing_tests, model_folder, read_row, run_unit
 from videoperceiver.lab.rows import Row
 from videoperceiver.lab.study import BACKBONE, StudyConfig
 from videoperceiver.progress import stage_progress
@@ -78,11 +78,12 @@ def units(config: StudyConfig, only: Sequence[str] = ()) -> Iterator[Unit]:
 
 
 def _run_all(config: StudyConfig, left: list[Unit], pool: ProcessPoolExecutor) -> Iterator[tuple[Unit, VideoPerceiverError | None]]:
-    """Keeps every worker busy with the first unit whose start is finished; a unit whose start failed fails with it."""
+    """Keeps every worker busy with the first unit whose start is finished and whose clips no other is making; a unit whose start failed fails with it."""
     running: dict[Future[None], Unit] = {}
     left, pending = list(left), set(left)
     while left or running:
-        for unit in [unit for unit in left if _start(config, unit) not in pending][: config.num_workers - len(running)]:
+        while len(running) < config.num_workers and (ready := [unit for unit in left if _start(config, unit) not in pending]):
+            unit = next((unit for unit in ready if not _would_wait(config, unit, running.values())), ready[0])
             left.remove(unit)
             running[pool.submit(_run, config, unit)] = unit
         done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -101,6 +102,11 @@ def _run_all(config: StudyConfig, left: list[Unit], pool: ProcessPoolExecutor) -
 
 def _start(config: StudyConfig, unit: Unit) -> Unit | None:
     return None if unit.arm == BACKBONE else Unit(config.arms[unit.arm].start, unit.seed)
+
+
+def _would_wait(config: StudyConfig, unit: Unit, running: Collection[Unit]) -> bool:
+    """Whether the clips it trains on are being made for another unit of its seed."""
+    return unit.arm != BACKBONE and not data_path(config, unit).exists() and any(other.seed == unit.seed for other in running)
 
 
 def _run(config: StudyConfig, unit: Unit) -> None:

@@ -6,8 +6,8 @@ Deterministic on one thread: the same code, recipe and seed give the same weight
 import fcntl
 import hashlib
 import json
+import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -68,6 +68,11 @@ def model_folder(config: StudyConfig, unit: Unit) -> Path:
     return arm_folder(config, unit) / "train" / "model"
 
 
+def data_path(config: StudyConfig, unit: Unit) -> Path:
+    """The manifest that an arm trains on."""
+    return worlds.manifest_path(seed_folder(config, unit.seed), config.arms[unit.arm].data)
+
+
 def prepare(config: StudyConfig, unit: Unit) -> None:
     """Makes what is missing of the clips a unit needs, and, where it is the seed's backbone, that; one process at a time."""
     folder, sets = seed_folder(config, unit.seed), config.set_arguments(unit.seed)
@@ -105,13 +110,15 @@ def read_row(config: StudyConfig, unit: Unit) -> Row | None:
 
 def run_unit(config: StudyConfig, unit: Unit) -> None:
     """Trains what is not trained, answers what is not answered, writes the row."""
+    began = _cpu_s()
     prepare(config, unit)
+    prepared_s = _cpu_s() - began
     folder = arm_folder(config, unit)
     run = Run.open_or_create(folder, _identity(config, unit), stage="lab")
     trained = folder / TRAINED
     if not trained.exists():
-        run.write_json(TRAINED, {} if unit.arm == BACKBONE else train(config, unit))
-    began = time.process_time()
+        run.write_json(TRAINED, {"prepare_s": prepared_s, **({} if unit.arm == BACKBONE else train(config, unit))})
+    began = _cpu_s()
     before = read_row(config, unit)
     questions, static = (before.questions, before.static) if before else ((), ())
     tests = dict(before.tests) if before else {}
@@ -119,7 +126,8 @@ def run_unit(config: StudyConfig, unit: Unit) -> None:
         questions, static, answers = _answer(config, unit, test)
         tests |= answers
     facts = json.loads(trained.read_text(encoding="utf-8"))
-    cpu_s = {"train": facts.get("cpu_s", 0.0), "evaluate": time.process_time() - began + (before.cpu_s["evaluate"] if before else 0.0)}
+    answered_s = _cpu_s() - began + (before.cpu_s["evaluate"] if before else 0.0)
+    cpu_s = {"prepare": facts.get("prepare_s", 0.0), "train": facts.get("cpu_s", 0.0), "evaluate": answered_s}
     trainer = model_folder(config, unit).parent / "metadata.json"  # of the run that trained, not of an earlier start that was killed
     metadata = json.loads(trainer.read_text(encoding="utf-8"))
     weights = {"start": facts.get("start_weights", ""), "end": weights_hash(model_folder(config, unit))}
@@ -142,11 +150,10 @@ def train(config: StudyConfig, unit: Unit) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     cls, stage = STAGES[arm.stage]
     start = model_folder(config, Unit(arm.start, unit.seed))
-    manifest = worlds.manifest_path(seed_folder(config, unit.seed), arm.data)
-    fields = {"model.path": start, "train": [manifest], "output": folder, "seed": unit.seed, **arm.set}
-    began = time.process_time()
+    fields = {"model.path": start, "train": [data_path(config, unit)], "output": folder, "seed": unit.seed, **arm.set}
+    began = _cpu_s()
     done = stage(load(cls, worlds.recipe(arm.recipe), worlds.overrides(fields)))
-    cpu_s = time.process_time() - began
+    cpu_s = _cpu_s() - began
     metrics = done.metrics()
     last = {name: round(value, 6) for name, value in metrics[-1].items() if name.partition("/")[2] in LAST and value is not None}
     return {"cpu_s": cpu_s, "steps": len(metrics), "start_weights": weights_hash(start), "last": last}
@@ -177,3 +184,8 @@ def weights_hash(model: Path) -> str:
 
 def _rounded(cpu_s: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in cpu_s.items()}
+
+
+def _cpu_s() -> float:
+    """Processor seconds of this process and of those it has ended, its decoders among them."""
+    return sum(os.times()[:4])

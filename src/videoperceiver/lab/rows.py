@@ -39,7 +39,8 @@ class Row:
         arm, seed: which.
         commit: of the code that trained it.
         steps: of the last stage.
-        cpu_s: {"train", "evaluate"} processor seconds of one thread; train is that of the arm's own stage.
+        cpu_s: {"prepare", "train", "evaluate"} processor seconds: of clips (and, in the row "backbone", of the backbone) that were not there when its
+            training began, of the arm's own stage, of the answers. Rows of before 2026-11-22 lack "prepare".
         weights: {"start", "end"} sha256 of the model files.
         questions: names of the columns of the answers.
         static: whether each column is about the scenery.
