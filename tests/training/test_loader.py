@@ -91,3 +91,28 @@ def test_a_hang_costs_its_sample_and_leaving_ends_the_workers(rendered):
         [pid] = loader._pool.pids
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_clips_in_a_folder_are_not_decoded_again(rendered, tmp_path):
+    data, bad = damaged(rendered, tmp_path)
+
+    def read(num_workers, fit_key="half"):
+        store = ClipStore([data], lambda frames: frames[:, ::2, ::2], memory_mb=0, folder=str(tmp_path / "clips"), fit_key=fit_key)
+        with loader_of(store, num_workers=num_workers) as loader:
+            return [found for step in range(4) for _, found in loader.clips(step)]
+
+    first = read(2)
+    for sample in manifest.read(data):
+        (data.parent / sample.video).unlink(missing_ok=True)
+    num_read = sum(not isinstance(found, VideoReadError) for found in first)
+    assert 0 < num_read < len(first)
+    for again in (read(0), read(2)):
+        for before, now in zip(first, again, strict=True):
+            if isinstance(before, VideoReadError):
+                assert isinstance(now, VideoReadError)
+                assert now.sample_id == bad.id
+            else:
+                np.testing.assert_array_equal(now.frames, before.frames)
+                np.testing.assert_array_equal(now.t_s, before.t_s)
+                assert now.source == before.source
+    assert all(isinstance(found, VideoReadError) for found in read(0, "other"))  # kept at another size: of no use here

@@ -1,4 +1,4 @@
-"""Clips of a manifest, read at model size and kept in memory up to a bound."""
+"""Clips of a manifest, read at model size and kept in memory up to a bound, on disk too where wanted."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from videoperceiver.data import manifest, reviews
+from videoperceiver.data.pixels import ContentCache, content_key
 from videoperceiver.errors import ConfigError, SampleError
 from videoperceiver.types import Clip, Sample, media_of
 from videoperceiver.video.read import read_clip
@@ -14,6 +15,7 @@ from videoperceiver.video.wire import ReadRequest
 
 Fit = Callable[[np.ndarray], np.ndarray]
 """Frames (T, H, W, 3) uint8 -> the same at the size a model takes."""
+_FITTED = "fitted/1"
 
 
 class ClipStore:
@@ -24,9 +26,11 @@ class ClipStore:
         fit: resizes frames as the model's processor would.
         split: keep samples of this split only; empty = all. Samples that a reviewer rejected are left out.
         memory_mb: decoded frames kept; the least recently used leave first.
+        folder: keeps clips on disk as well (`pixels.ContentCache`), for later runs; "" = none. Rows are trusted to name their media's sha256.
+        fit_key: everything that decides what `fit` does: clips in the folder are shared by the runs that agree on it.
     """
 
-    def __init__(self, manifests: Sequence[str | Path], fit: Fit, *, split: str = "", memory_mb: int = 2048):
+    def __init__(self, manifests: Sequence[str | Path], fit: Fit, *, split: str = "", memory_mb: int = 2048, folder: str = "", fit_key: str = ""):
         self.samples: list[Sample] = []
         self.sizes: list[int] = []  # samples of each manifest
         self._paths: dict[str, Path] = {}
@@ -44,6 +48,7 @@ class ClipStore:
             raise ConfigError(f"no sample{of_split} in {where}; run `videoperceiver data build` or choose another split")
         self._fit, self._room = fit, memory_mb * 2**20
         self._cache: OrderedDict[str, Clip] = OrderedDict()
+        self._disk, self._fit_key = ContentCache(folder) if folder else None, fit_key
 
     def refuse(self, problem: Callable[[Sample], SampleError | None]) -> list[SampleError]:
         """Drops the samples that have a problem, and returns the problems.
@@ -64,8 +69,9 @@ class ClipStore:
         """Exactly the sample's frames, at model size. Raises VideoReadError."""
         if (held := self.held(sample)) is not None:
             return held
-        request = self.request(sample)
-        clip = self.fitted(read_clip(request.source, **request.options))
+        if (clip := self.stored(sample)) is None:
+            request = self.request(sample)
+            clip = self.fitted(sample, read_clip(request.source, **request.options))
         self.keep(sample, clip)
         return clip
 
@@ -77,15 +83,23 @@ class ClipStore:
             self._cache.move_to_end(sample.id)
         return self._cache.get(sample.id)
 
+    def stored(self, sample: Sample) -> Clip | None:
+        """The clip as this or an earlier run left it on disk."""
+        entry = self._disk.get(self._key(sample)) if self._disk is not None else None
+        return Clip(entry["frames"], entry["t_s"], str(self._paths[sample.id])) if entry is not None else None
+
     def request(self, sample: Sample) -> ReadRequest:
         """What reads the clip, here or in another process."""
         return ReadRequest(self._paths[sample.id], {"t_s": sample.t_s, "frame_fps": sample.frame_fps}, sample.id)
 
-    def fitted(self, clip: Clip) -> Clip:
-        """The clip at model size; a picture as it is, since models size pictures by other rules than videos."""
+    def fitted(self, sample: Sample, clip: Clip) -> Clip:
+        """What was read, at model size, which the disk keeps; a picture as it is, since models size pictures by other rules than videos."""
         if media_of(clip.source) == "image":
             return clip
-        return Clip(self._fit(clip.frames), clip.t_s, clip.source)
+        fitted = Clip(self._fit(clip.frames), clip.t_s, clip.source)
+        if self._disk is not None:
+            self._disk.put(self._key(sample), {"frames": fitted.frames, "t_s": fitted.t_s})
+        return fitted
 
     def keep(self, sample: Sample, clip: Clip) -> None:
         """Remember a clip at model size; the least recently used leave where there is no room."""
@@ -95,3 +109,6 @@ class ClipStore:
         self._room -= clip.frames.nbytes
         while self._room < 0 and len(self._cache) > 1:
             self._room += self._cache.popitem(last=False)[1].frames.nbytes
+
+    def _key(self, sample: Sample) -> str:
+        return content_key(_FITTED, sample.sha256, list(sample.t_s), sample.frame_fps, self._fit_key)

@@ -125,7 +125,7 @@ class ManifestMaterial:
         self.benchmark: Benchmark | None = None
         self.miscounts: list[str] = []
         self.protocol, self.problems, self.num_lost = of_manifest(config), list[SampleError](), 0
-        self._store = ClipStore([config.manifest], lambda frames: frames, split=config.split, memory_mb=0)  # every clip is read once
+        self._store = ClipStore([config.manifest], lambda frames: frames, split=config.split, memory_mb=0, folder=config.clip_cache)  # every clip is read once
         self.samples: Sequence[Sample] = self._store.samples[: config.limit or None]
         self._reads = needs_videos(config)
 

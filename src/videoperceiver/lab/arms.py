@@ -68,6 +68,11 @@ def model_folder(config: StudyConfig, unit: Unit) -> Path:
     return arm_folder(config, unit) / "train" / "model"
 
 
+def clip_cache(config: StudyConfig, seed: int) -> Path:
+    """Decoded clips, which every arm of a seed sees; may be deleted at any time."""
+    return seed_folder(config, seed) / "clip-cache"
+
+
 def data_path(config: StudyConfig, unit: Unit) -> Path:
     """The manifest that an arm trains on."""
     return worlds.manifest_path(seed_folder(config, unit.seed), config.arms[unit.arm].data)
@@ -150,7 +155,8 @@ def train(config: StudyConfig, unit: Unit) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     cls, stage = STAGES[arm.stage]
     start = model_folder(config, Unit(arm.start, unit.seed))
-    fields = {"model.path": start, "train": [data_path(config, unit)], "output": folder, "seed": unit.seed, **arm.set}
+    kept = {"runtime.clip_cache": clip_cache(config, unit.seed)}
+    fields = {"model.path": start, "train": [data_path(config, unit)], "output": folder, "seed": unit.seed, **kept, **arm.set}
     began = _cpu_s()
     done = stage(load(cls, worlds.recipe(arm.recipe), worlds.overrides(fields)))
     cpu_s = _cpu_s() - began
@@ -165,7 +171,8 @@ def _answer(config: StudyConfig, unit: Unit, test: str) -> tuple[tuple[str, ...]
     shutil.rmtree(folder, ignore_errors=True)
     manifest = worlds.manifest_path(seed_folder(config, unit.seed), test)
     conditions = config.tests[test]
-    fields = {"model.path": model_folder(config, unit), "manifest": manifest, "output": folder, "conditions": conditions, "split": ""}
+    kept = {"clip_cache": clip_cache(config, unit.seed)}
+    fields = {"model.path": model_folder(config, unit), "manifest": manifest, "output": folder, "conditions": conditions, "split": "", **kept}
     evaluate.run(load(EvaluateConfig, worlds.recipe("tiny/evaluate.yaml"), worlds.overrides(fields)))
     predictions = read_predictions(folder / "predictions.jsonl")
     shutil.rmtree(folder.parent)

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -265,7 +265,7 @@ class Backbone(nn.Module):
         """Decoder blocks."""
         return len(self.adapter.decoder.layers)
 
-    @property
+    @cached_property
     def context(self) -> int:
         """Positions the model was made for."""
         return self.adapter.model.config.get_text_config().max_position_embeddings

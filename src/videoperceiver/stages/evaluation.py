@@ -70,6 +70,7 @@ class EvaluateConfig:
     num_samples: int = 1  # answers a question; more than one are drawn at `temperature`, their scores averaged
     temperature: float = 0.0  # 0 = greedy
     batch_size: int = 16  # clips
+    clip_cache: str = ""  # folder that keeps a manifest's decoded clips at their stored size, for later evaluations; empty = none
     max_new_tokens: int = 0  # 0 = the benchmark's, 64 for a manifest, 1,024 at least for prompt=reasoning
     limit: int = 0  # clips; 0 = all
     seed: int = 0  # of the shuffled control, of drawn answers and of the bootstrap

@@ -55,6 +55,7 @@ class RuntimeConfig:
     prefetch: int = 32  # clips decoded ahead
     deadline_s: float = 60.0  # a clip that takes a worker longer is rejected
     memory_mb: int = 2048  # what a worker may allocate for one clip
+    clip_cache: str = ""  # folder that keeps decoded clips at model size, so that later epochs and runs read them from it; empty = none
     trackers: list[str] = field(default_factory=list)  # tensorboard, trackio, wandb; metrics.jsonl is always written
 
     def __post_init__(self):

@@ -33,7 +33,7 @@ from videoperceiver.training.engines.opening import open_engine
 from videoperceiver.training.engines.protocol import RolloutEngine
 from videoperceiver.training.grpo_loss import ClipTree, clip_tree, step_loss, totals
 from videoperceiver.training.held_out import HeldOut
-from videoperceiver.training.loader import ClipLoader
+from videoperceiver.training.loader import ClipLoader, open_store
 from videoperceiver.training.micro import filler, in_step, micro_batches
 from videoperceiver.training.policy import Policy, load_backbone
 from videoperceiver.training.rollouts import Group, Prompt, Rollouts
@@ -67,7 +67,7 @@ def run(config: GrpoConfig) -> Run:
                 policy([filler(policy.backbone)])  # FSDP2 wants a forward of the whole before one of its blocks, and a step begins with decoding
         engine = open_engine(config.engine, policy.backbone, dtype=config.model.dtype, rank=world.rank, world_size=world.size)
         try:
-            trainer = Trainer(config, policy, engine, ClipStore(config.train, policy.backbone.adapter.fit, split="train"), run)
+            trainer = Trainer(config, policy, engine, open_store(config.train, policy.backbone, config.runtime, split="train"), run)
             trainer.load_state_dict(state.extra)
             run.resume_at(state.step)
             trainer.train(state.step)

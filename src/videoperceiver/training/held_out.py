@@ -10,8 +10,9 @@ from videoperceiver.errors import ConfigError, SampleError
 from videoperceiver.models.backbone import Backbone
 from videoperceiver.models.generate import generate
 from videoperceiver.runs import Run
-from videoperceiver.stages import HeldOutConfig
+from videoperceiver.stages import HeldOutConfig, RuntimeConfig
 from videoperceiver.training import alignment, runtime
+from videoperceiver.training.loader import open_store
 from videoperceiver.training.policy import Policy
 from videoperceiver.types import Clip, Sample
 
@@ -29,6 +30,8 @@ class Stage(Protocol):
     def train(self) -> list[str]: ...
     @property
     def held_out(self) -> HeldOutConfig: ...
+    @property
+    def runtime(self) -> RuntimeConfig: ...
     @property
     def max_reject_rate(self) -> float: ...
 
@@ -56,7 +59,7 @@ class HeldOut:
         if self._settings.every:
             if self._settings.split == "train" and not self._settings.manifests:
                 raise ConfigError("held_out.split is 'train', which is what is trained on; name another split, or other manifests in held_out.manifests")
-            self._store = ClipStore(self._settings.manifests or config.train, policy.backbone.adapter.fit, split=self._settings.split)
+            self._store = open_store(self._settings.manifests or config.train, policy.backbone, config.runtime, split=self._settings.split)
 
     def measure(self, step: int) -> dict[str, float]:
         """The figures after `step` updates where they are due, else {}; every rank calls it.

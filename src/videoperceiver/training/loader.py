@@ -4,14 +4,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 from videoperceiver.data.clips import ClipStore
 from videoperceiver.errors import SampleError
+from videoperceiver.models.backbone import Backbone
 from videoperceiver.stages import RuntimeConfig
 from videoperceiver.types import Clip, Sample
 from videoperceiver.video.pool import DecodePool
 
 Found = Clip | SampleError
+
+
+def open_store(manifests: Sequence[str | Path], backbone: Backbone, runtime: RuntimeConfig, *, split: str) -> ClipStore:
+    """The clips of a split at the backbone's size, kept where the run says."""
+    return ClipStore(manifests, backbone.adapter.fit, split=split, folder=runtime.clip_cache, fit_key=backbone.processor.video_processor.to_json_string())
 
 
 class ClipLoader:
@@ -67,11 +74,11 @@ class ClipLoader:
             self._ahead.append((sample, self._threads.submit(self._decode, sample, held)))
 
     def _decode(self, sample: Sample, held: Clip | None) -> Found:
-        if held is not None:
-            return held
+        if (ready := self._store.stored(sample) if held is None else held) is not None:
+            return ready
         assert self._pool is not None
         found = self._pool.submit(self._store.request(sample)).result()
-        return self._store.fitted(found) if isinstance(found, Clip) else found
+        return self._store.fitted(sample, found) if isinstance(found, Clip) else found
 
     def _upcoming(self, first: int, last: int) -> Iterator[Sample]:
         for step in range(first, last):

@@ -24,7 +24,7 @@ from videoperceiver.runs import Run
 from videoperceiver.stages import SftConfig
 from videoperceiver.training import checkpoints, export, runtime
 from videoperceiver.training.held_out import HeldOut
-from videoperceiver.training.loader import ClipLoader
+from videoperceiver.training.loader import ClipLoader, open_store
 from videoperceiver.training.micro import filler, in_step, micro_batches
 from videoperceiver.training.policy import Policy
 from videoperceiver.training.run_report import write_report
@@ -48,7 +48,7 @@ def run(config: SftConfig) -> Run:
             config.model, config.optim, config.runtime, world, seed=config.seed, contrastive=config.contrastive if config.contrastive.weight > 0 else None
         )
         check_blocks(config, policy.backbone)
-        store = ClipStore(config.train, policy.backbone.adapter.fit, split="train")
+        store = open_store(config.train, policy.backbone, config.runtime, split="train")
         listed, refused = len(store.samples), store.refuse(partial(untrainable, captions=config.captions))
         runtime.reject(refused if world.speaks else [], run, world, config.max_reject_rate, seen=listed)
         trainer = Trainer(config, policy, store, run)
