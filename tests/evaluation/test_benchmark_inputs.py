@@ -240,6 +240,7 @@ def test_wrong_settings_are_named(stand_ins, tmp_path, overrides, message):
         (["conditions=[full,full]"], "at most once"),
         (["conditions=[]"], "at least one"),
         (["num_samples=4"], "num_samples is 4 at temperature 0"),
+        (["clip_cache=kept", "benchmark.name=mvbench"], "only a manifest's clips are kept; leave it empty where benchmark.name is given"),
     ],
 )
 def test_settings_that_contradict_themselves_are_refused_when_read(overrides, message):

@@ -50,6 +50,17 @@ def test_every_question_is_asked_on_v_and_on_v_prime_where_there_is_one(finished
     assert len(asked) == len(rows_of(finished))
 
 
+def test_kept_clips_change_no_row_and_are_not_decoded_again(finished, tiny_model, rendered, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(rendered.parent, data)
+    kept = f"clip_cache={tmp_path / 'clips'}"
+    first = evaluate.run(config_of(tiny_model, data / rendered.name, tmp_path / "first", kept))
+    for sample in manifest.read(rendered):
+        (data / sample.video).unlink(missing_ok=True)
+    again = evaluate.run(config_of(tiny_model, data / rendered.name, tmp_path / "again", kept))
+    assert rows_of(again) == rows_of(first) == rows_of(finished)
+
+
 def test_rows_carry_what_tables_need(finished, rendered):
     sample = manifest.read(rendered)[0]
     row = next(row for row in rows_of(finished) if row["sample"] == sample.id)

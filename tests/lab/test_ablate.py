@@ -69,6 +69,11 @@ def test_predictions_are_not_kept_and_models_are(config, finished):
     assert arms.model_folder(config, Unit("plain", 0)).is_dir()
 
 
+def test_a_seed_s_clips_are_decoded_once(config, finished):
+    kept = list(arms.clip_cache(config, 0).glob("*/*.npz"))
+    assert len(kept) >= 4 + 2  # those of two tests, and what `plain` and `grpo` trained on
+
+
 def test_a_second_call_runs_nothing(config, finished):
     path = arms.arm_folder(config, Unit("plain", 0)) / arms.ROW
     before = path.stat().st_mtime_ns

@@ -44,7 +44,7 @@ LIMITS = (
     " An effect here is a reason to test it on real video, not a result about it.",
     "An interval holds for new seeds: new clips, new backbone, new order. It does not hold for other sizes, other cues or other events.",
     "The settings of the arms are those that were chosen for the full stage 1 (see the plan); an ingredient alone might do better with settings of its own.",
-    "CPU is processor time of one thread on a machine that did other work beside; ratios of it are good to a tenth.",
+    "CPU is processor time of one thread on a machine whose speed changes by up to a third within the hour; ratios of it are good to a tenth.",
 )
 
 

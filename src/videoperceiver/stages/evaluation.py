@@ -83,3 +83,5 @@ class EvaluateConfig:
             raise ConfigError(f"conditions is {list(self.conditions)}, expected each of {', '.join(CONDITIONS)} at most once and at least one")
         if self.num_samples < 1 or (self.num_samples > 1 and self.temperature <= 0):
             raise ConfigError(f"num_samples is {self.num_samples} at temperature {self.temperature}: expected 1, or more at a temperature above 0")
+        if self.clip_cache and self.benchmark.name:
+            raise ConfigError(f"clip_cache is {self.clip_cache!r}: only a manifest's clips are kept; leave it empty where benchmark.name is given")
