@@ -4,14 +4,11 @@ import hashlib
 import logging
 import multiprocessing
 import os
-import time
 
 import numpy as np
 import pytest
 
-from videoperceiver.data.pixels import ContentCache, content_hash, content_key, read_cached
-from videoperceiver.errors import VideoReadError
-from videoperceiver.video.read import read_clip
+from videoperceiver.data.pixels import ContentCache, content_hash, content_key
 
 
 def arrays(value, num_bytes=1000):
@@ -127,17 +124,3 @@ def test_hashes(tmp_path):
     assert content_hash(tmp_path / "images") == content_hash(b"ab") == hashlib.sha256(b"ab").hexdigest()
     assert content_hash(str(tmp_path / "images" / "2.png")) == content_hash(b"b")
     assert content_key("a", 1) != content_key("a", "1")
-
-
-def test_cached_pixels_equal_decoded_ones(tmp_path, clip_file):
-    path = clip_file(np.random.default_rng(0).integers(0, 255, (12, 32, 48, 3), dtype=np.uint8), 8)
-    cache, sha256, times = ContentCache(tmp_path / "cache"), content_hash(path), (0.25, 0.5, 1.0)
-    first = read_cached(cache, path, sha256=sha256, t_s=times, size_px=24)
-    again = read_cached(cache, tmp_path / "gone.mp4", sha256=sha256, t_s=times, size_px=24)  # not even opened
-    plain = read_clip(path, t_s=times, size_px=24)
-    for clip in (first, again):
-        assert (clip.frames == plain.frames).all()
-        assert clip.t_s.tolist() == plain.t_s.tolist() == list(times)
-    with pytest.raises(VideoReadError):
-        read_cached(cache, tmp_path / "gone.mp4", sha256=sha256, t_s=times, size_px=32)
-    assert time.time() - (next((tmp_path / "cache").rglob("*.npz"))).stat().st_mtime < 60

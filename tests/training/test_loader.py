@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,3 +117,11 @@ def test_clips_in_a_folder_are_not_decoded_again(rendered, tmp_path):
                 np.testing.assert_array_equal(now.t_s, before.t_s)
                 assert now.source == before.source
     assert all(isinstance(found, VideoReadError) for found in read(0, "other"))  # kept at another size: of no use here
+
+
+def test_clips_of_rows_that_do_not_name_their_media_are_not_kept(rendered, tmp_path):
+    unnamed = [replace(sample, sha256="") for sample in manifest.read(rendered)]
+    store = ClipStore([rendered], lambda frames: frames, memory_mb=0, folder=str(tmp_path / "clips"))
+    one, other = (store.clip(sample) for sample in unnamed[:2])
+    assert (one.frames != other.frames).any()
+    assert not (tmp_path / "clips").exists()

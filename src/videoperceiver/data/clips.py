@@ -26,7 +26,8 @@ class ClipStore:
         fit: resizes frames as the model's processor would.
         split: keep samples of this split only; empty = all. Samples that a reviewer rejected are left out.
         memory_mb: decoded frames kept; the least recently used leave first.
-        folder: keeps clips on disk as well (`pixels.ContentCache`), for later runs; "" = none. Rows are trusted to name their media's sha256.
+        folder: keeps clips on disk as well (`pixels.ContentCache`), for later runs; "" = none. Rows are trusted to name their media's sha256;
+            clips of those that name none are not kept.
         fit_key: everything that decides what `fit` does: clips in the folder are shared by the runs that agree on it.
     """
 
@@ -85,7 +86,7 @@ class ClipStore:
 
     def stored(self, sample: Sample) -> Clip | None:
         """The clip as this or an earlier run left it on disk."""
-        entry = self._disk.get(self._key(sample)) if self._disk is not None else None
+        entry = self._disk.get(self._key(sample)) if self._disk is not None and sample.sha256 else None
         return Clip(entry["frames"], entry["t_s"], str(self._paths[sample.id])) if entry is not None else None
 
     def request(self, sample: Sample) -> ReadRequest:
@@ -97,7 +98,7 @@ class ClipStore:
         if media_of(clip.source) == "image":
             return clip
         fitted = Clip(self._fit(clip.frames), clip.t_s, clip.source)
-        if self._disk is not None:
+        if self._disk is not None and sample.sha256:
             self._disk.put(self._key(sample), {"frames": fitted.frames, "t_s": fitted.t_s})
         return fitted
 

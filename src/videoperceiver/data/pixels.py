@@ -11,22 +11,18 @@ import os
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from videoperceiver.types import Clip
-from videoperceiver.video.picture import SizePx
-from videoperceiver.video.read import read_clip
 from videoperceiver.video.source import Source
 from videoperceiver.video.track import IMAGE_SUFFIXES
 
 logger = logging.getLogger(__name__)
 _ABANDONED_S = 3600.0
 _CHECKS_PER_BOUND = 20
-_PIXELS = "pixels/1"
 
 
 class ContentCache:
@@ -126,29 +122,6 @@ def content_hash(source: Source) -> str:
             while chunk := stream.read(2**20):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def read_cached(cache: ContentCache, source: Source, *, sha256: str, t_s: Sequence[float], size_px: SizePx = None, frame_fps: float | None = None) -> Clip:
-    """`video.read.read_clip(source, t_s=t_s, size_px=size_px)`, decoded only where the cache does not hold it.
-
-    Args:
-        cache: where pixels are kept.
-        source: as in `read_clip`.
-        sha256: of the media (`content_hash`), which the caller vouches for: a manifest row carries it.
-        t_s: times of exactly the frames wanted.
-        size_px: as in `read_clip`.
-        frame_fps: as in `read_clip`.
-
-    Raises:
-        VideoReadError: it is not in the cache and cannot be read.
-    """
-    key = content_key(_PIXELS, sha256, [float(t) for t in t_s], size_px, frame_fps)
-    name = f"<{len(source)} bytes>" if isinstance(source, bytes) else os.fsdecode(source)
-    if (entry := cache.get(key)) is not None:
-        return Clip(entry["frames"], entry["t_s"], name)
-    clip = read_clip(source, t_s=t_s, size_px=size_px, frame_fps=frame_fps)
-    cache.put(key, {"frames": clip.frames, "t_s": clip.t_s})
-    return clip
 
 
 def _remove(path: Path) -> None:
