@@ -76,9 +76,22 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     cache = ContentCache(tmp_path / "file" / "cache")
     with caplog.at_level(logging.WARNING):
+        assert cache.get("aaaa") is None
         cache.put("aaaa", arrays(1))
         cache.put("bbbb", arrays(1))
-    assert caplog.text.count("cannot be written") == 1
+    assert caplog.text.count("cannot be written") == len(caplog.records) == 1
+
+
+def test_entries_of_another_user_are_read(tmp_path, monkeypatch, caplog):
+    cache = ContentCache(tmp_path)
+    cache.put("aaaa", arrays(1))
+
+    def refused(*_args):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refused)
+    assert same(cache.get("aaaa"), arrays(1))
+    assert not caplog.records
 
 
 def test_abandoned_parts_are_cleared(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from videoperceiver.data import manifest
 from videoperceiver.data.clips import ClipStore
-from videoperceiver.errors import VideoReadError
+from videoperceiver.errors import ConfigError, VideoReadError
 from videoperceiver.stages import RuntimeConfig
 from videoperceiver.training import runtime
 from videoperceiver.training.loader import ClipLoader
@@ -97,12 +97,13 @@ def test_a_hang_costs_its_sample_and_leaving_ends_the_workers(rendered):
 def test_clips_in_a_folder_are_not_decoded_again(rendered, tmp_path):
     data, bad = damaged(rendered, tmp_path)
 
-    def read(num_workers, fit_key="half"):
-        store = ClipStore([data], lambda frames: frames[:, ::2, ::2], memory_mb=0, folder=str(tmp_path / "clips"), fit_key=fit_key)
+    def read(num_workers, fit_key="half", folder=str(tmp_path / "clips")):
+        store = ClipStore([data], lambda frames: frames[:, ::2, ::2], memory_mb=0, folder=folder, fit_key=fit_key)
         with loader_of(store, num_workers=num_workers) as loader:
             return [found for step in range(4) for _, found in loader.clips(step)]
 
-    first = read(2)
+    first = read(0, folder="")
+    read(2)
     for sample in manifest.read(data):
         (data.parent / sample.video).unlink(missing_ok=True)
     num_read = sum(not isinstance(found, VideoReadError) for found in first)
@@ -125,3 +126,9 @@ def test_clips_of_rows_that_do_not_name_their_media_are_not_kept(rendered, tmp_p
     one, other = (store.clip(sample) for sample in unnamed[:2])
     assert (one.frames != other.frames).any()
     assert not (tmp_path / "clips").exists()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(rendered, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="which is a file; expected a folder"):
+        ClipStore([rendered], lambda frames: frames, folder=str(tmp_path / "file"))

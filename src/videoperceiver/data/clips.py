@@ -49,6 +49,8 @@ class ClipStore:
             raise ConfigError(f"no sample{of_split} in {where}; run `videoperceiver data build` or choose another split")
         self._fit, self._room = fit, memory_mb * 2**20
         self._cache: OrderedDict[str, Clip] = OrderedDict()
+        if folder and Path(folder).exists() and not Path(folder).is_dir():
+            raise ConfigError(f"clip_cache is {folder!r}, which is a file; expected a folder or a new name")
         self._disk, self._fit_key = ContentCache(folder) if folder else None, fit_key
 
     def refuse(self, problem: Callable[[Sample], SampleError | None]) -> list[SampleError]:

@@ -12,6 +12,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,20 @@ class ContentCache:
         self._is_writable = True
 
     def get(self, key: str) -> dict[str, np.ndarray] | None:
-        """The arrays of an entry, None where there is none; a damaged entry is removed and counts as none."""
+        """The arrays of an entry, None where there is none; a damaged entry is removed where it may be, and counts as none."""
         path = self._path(key)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
                 arrays = {name: entry[name] for name in entry.files}
-            os.utime(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-            logger.warning("cache entry %s is damaged (%s); it is removed and will be rebuilt", path, error)
-            _remove(path)
+            logger.warning("cache entry %s is damaged (%s); it will be rebuilt", path, error)
+            with suppress(PermissionError):
+                _remove(path)
             return None
+        with suppress(FileNotFoundError, PermissionError):  # removed meanwhile, or another user's: it was read all the same
+            os.utime(path)
         return arrays
 
     def put(self, key: str, arrays: Mapping[str, np.ndarray]) -> None:
